@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The bus virtio_tvq: managed devices, and the drivers (personalities) that
+ * make something of them.
+ */
+#ifndef _LINUX_VIRTIO_TVQ_H
+#define _LINUX_VIRTIO_TVQ_H
+
+#include <linux/cpumask.h>
+#include <linux/device.h>
+#include <linux/io.h>
+#include <linux/mutex.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <uapi/linux/virtio_tvq.h>
+
+struct tvq_irqs;
+struct tvq_mgmt;
+
+/**
+ * struct tvq_device - a managed device
+ * @dev: on the bus virtio_tvq, child of the PCI function
+ * @mgmt: its management device
+ * @id: device_id, unique in @mgmt and not used again
+ * @type: virtio device type
+ * @vendor: virtio vendor id
+ * @name: as given to CREATE, may be empty
+ * @features: the feature bits that the device offers
+ * @num_vqs: all its virtqueues
+ * @num_vectors: size of its interrupt table
+ * @vq_size: the size of each queue
+ * @doorbell: its doorbell page, or NULL: then notifications are commands
+ * @driver_override: name of the only driver that may bind; guarded by the
+ *	device lock of @dev
+ *
+ * What stands before "private" does not change while the device exists,
+ * @driver_override apart.
+ */
+struct tvq_device {
+	struct device dev;
+	struct tvq_mgmt *mgmt;
+	u64 id;
+	u32 type;
+	u32 vendor;
+	char name[VIRTIO_TVQ_NAME_LEN];
+	u64 features[VIRTIO_TVQ_FEATURES_U64S];
+	u16 num_vqs;
+	u16 num_vectors;
+	u16 *vq_size;
+	void __iomem *doorbell;
+	const char *driver_override;
+
+	/* private: bus.c's */
+	struct mutex lock;		/* serialises commands that change state */
+	struct mutex config_lock;	/* guards config, config_generation */
+	u8 *config;
+	u32 config_len;
+	u32 config_generation;
+	bool pristine;			/* by lock: as a reset leaves it */
+	bool dead;			/* only ever set; see tvq_device_fail() */
+	bool gone;			/* the device side has destroyed it */
+	atomic_t posted;		/* commands posted and not waited for */
+	wait_queue_head_t posted_wait;	/* until posted is 0 */
+	struct work_struct config_work;
+	struct work_struct fail_work;
+	/* private: irq.c's */
+	struct tvq_irqs *irqs;
+};
+
+#define to_tvq_device(d) container_of_const(d, struct tvq_device, dev)
+
+/**
+ * struct tvq_driver - a personality
+ * @driver: name and owner
+ * @probe: bind to a managed device that is in the state that a reset leaves,
+ *	or may be, in which case tvq_device_reset() makes it so
+ * @remove: unbind; must leave the device reset where it still answers
+ * @config_changed: the device changed its configuration space, and the
+ *	cached copy is new. Process context; not called before @probe has
+ *	returned nor after @remove was called
+ * @failed: the device does not answer any more: a command has missed its
+ *	deadline or it went away. Process context, may be called while @probe
+ *	or @remove run; never called twice for one device
+ */
+struct tvq_driver {
+	struct device_driver driver;
+	int (*probe)(struct tvq_device *tdev);
+	void (*remove)(struct tvq_device *tdev);
+	void (*config_changed)(struct tvq_device *tdev);
+	void (*failed)(struct tvq_device *tdev);
+};
+
+#define to_tvq_driver(d) container_of_const(d, struct tvq_driver, driver)
+
+int __tvq_driver_register(struct tvq_driver *drv, struct module *owner);
+void tvq_driver_unregister(struct tvq_driver *drv);
+#define tvq_driver_register(drv) __tvq_driver_register(drv, THIS_MODULE)
+
+static inline void tvq_set_drvdata(struct tvq_device *tdev, void *data)
+{
+	dev_set_drvdata(&tdev->dev, data);
+}
+
+static inline void *tvq_get_drvdata(struct tvq_device *tdev)
+{
+	return dev_get_drvdata(&tdev->dev);
+}
+
+/**
+ * struct tvq_vq_setup - what the device is told of a queue
+ * @index: of the queue
+ * @size: number of entries
+ * @vector: entry of the device's interrupt table or VIRTIO_TVQ_NO_VECTOR
+ * @desc: DMA address of the descriptor area
+ * @driver: DMA address of the driver area
+ * @device: DMA address of the device area
+ */
+struct tvq_vq_setup {
+	u16 index;
+	u16 size;
+	u16 vector;
+	u64 desc;
+	u64 driver;
+	u64 device;
+};
+
+struct device *tvq_device_dma_dev(struct tvq_device *tdev);
+int tvq_device_reset(struct tvq_device *tdev);
+int tvq_device_negotiate(struct tvq_device *tdev, const u64 *features,
+			 u8 status, u8 *result);
+int tvq_device_post_status(struct tvq_device *tdev, u8 status);
+int tvq_device_setup_vqs(struct tvq_device *tdev,
+			 const struct tvq_vq_setup *vqs, unsigned int num_vqs,
+			 u16 config_vector);
+int tvq_device_enable_vq(struct tvq_device *tdev,
+			 const struct tvq_vq_setup *vq, u16 config_vector);
+int tvq_device_reset_vq(struct tvq_device *tdev, u16 index);
+bool tvq_device_post_notify(struct tvq_device *tdev, u32 data);
+bool tvq_device_is_dead(struct tvq_device *tdev);
+void tvq_device_fail(struct tvq_device *tdev);
+
+void tvq_config_interrupt(struct tvq_device *tdev);
+int tvq_config_read(struct tvq_device *tdev, unsigned int offset, void *buf,
+		    unsigned int len);
+int tvq_config_write(struct tvq_device *tdev, unsigned int offset,
+		     const void *buf, unsigned int len);
+u32 tvq_config_generation(struct tvq_device *tdev);
+
+int tvq_irq_alloc(struct tvq_device *tdev, unsigned int num);
+void tvq_irq_free(struct tvq_device *tdev);
+int tvq_irq_vector(struct tvq_device *tdev, unsigned int index);
+unsigned int tvq_irq_spread(struct cpumask *masks, unsigned int num);
+
+/**
+ * tvq_device_notify() - ring the doorbell of a queue
+ * @tdev: managed device
+ * @data: the queue's index, or vring_notification_data()
+ * @with_data: VIRTIO_F_NOTIFICATION_DATA is negotiated
+ *
+ * A doorbell is one posted write and goes past the commands: this is the data
+ * path.
+ *
+ * Context: any.
+ * Return: false when the device can't be notified.
+ */
+static inline bool tvq_device_notify(struct tvq_device *tdev, u32 data,
+				     bool with_data)
+{
+	if (unlikely(!tdev->doorbell))
+		return tvq_device_post_notify(tdev, data);
+	if (with_data)
+		iowrite32(data, tdev->doorbell);
+	else
+		iowrite16(data, tdev->doorbell);
+	return true;
+}
+
+#endif /* _LINUX_VIRTIO_TVQ_H */
