@@ -5,8 +5,8 @@
  *
  * The errno contract of all that wait: 0; the device's reason as in
  * Documentation/protocol.rst (-ENXIO, -EAGAIN, -ENOMEM, -EBUSY, -EEXIST,
- * -EINVAL, -ENOSPC); -EREMOTEIO for an ERR without a reason; -EPROTO for a
- * reply that can't be true; -ETIMEDOUT when the deadline passed; -EIO when the
+ * -EINVAL, -ENOSPC); -EREMOTEIO for an ERR with another reason or none; -EPROTO
+ * for a reply that can't be true; -ETIMEDOUT when the deadline passed; -EIO when the
  * transport virtqueue is broken; -ENOMEM on this side.
  */
 #ifndef _VIRTIO_TVQ_CMD_H
@@ -122,6 +122,8 @@ void tvq_cmdq_destroy(struct tvq_cmdq *q);
 void tvq_cmdq_interrupt(struct tvq_cmdq *q);
 void tvq_cmdq_break(struct tvq_cmdq *q);
 bool tvq_cmdq_is_broken(struct tvq_cmdq *q);
+
+bool tvq_name_valid(const char *name);
 
 int tvq_cmd_nop(struct tvq_cmdq *q);
 int tvq_cmd_limits(struct tvq_cmdq *q, struct tvq_limits *limits);
