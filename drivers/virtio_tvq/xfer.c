@@ -328,7 +328,7 @@ static bool tvq_slot_complete(struct tvq_xfer *x, unsigned long tag, u32 used,
 		msg->used = used;
 	} else {
 		batch->lies++;
-		err = -EIO;
+		err = -EPROTO;
 	}
 	tvq_msg_finish(x, msg, err, batch);
 	return true;
@@ -406,12 +406,15 @@ static void tvq_xfer_finish(struct tvq_xfer *x, struct tvq_batch *batch)
 	struct tvq_msg *msg, *next;
 
 	list_for_each_entry_safe(msg, next, &batch->done, node) {
+		/* @done may submit it again, unless somebody waits for it. */
+		bool wait = msg->wait;
+
 		list_del_init(&msg->node);
 		if (msg->done)
 			msg->done(msg);
-		else
+		if (wait)
 			complete(&msg->completion);
-		tvq_msg_put(msg);	/* taken by tvq_xfer_submit() */
+		tvq_msg_put(msg);	/* taken by tvq_xfer_send() */
 	}
 
 	if (batch->stray)
@@ -612,6 +615,39 @@ void tvq_xfer_destroy(struct tvq_xfer *x)
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_xfer_destroy);
 
+static int tvq_xfer_send(struct tvq_xfer *x, struct tvq_msg *msg, bool wait)
+{
+	unsigned long flags;
+	int err;
+
+	spin_lock_irqsave(&x->lock, flags);
+	if (x->broken) {
+		err = -EIO;
+		goto unlock;
+	}
+	if (msg->slot != TVQ_NO_SLOT || !list_empty(&msg->node)) {
+		err = -EBUSY;
+		goto unlock;
+	}
+
+	tvq_xfer_start(x, msg);
+	msg->wait = wait;
+	reinit_completion(&msg->completion);
+	err = list_empty(&x->waiting) ? tvq_slot_post(x, msg) : -ENOSPC;
+	if (err == -ENOSPC) {
+		list_add_tail(&msg->node, &x->waiting);
+		x->stats.waiting++;
+		err = 0;
+	}
+	if (!err) {
+		kref_get(&msg->ref);	/* dropped by tvq_xfer_finish() */
+		tvq_xfer_arm(x, msg->deadline);
+	}
+unlock:
+	spin_unlock_irqrestore(&x->lock, flags);
+	return err;
+}
+
 /**
  * tvq_xfer_submit() - send a message
  * @x: the engine
@@ -635,56 +671,27 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_xfer_destroy);
  */
 int tvq_xfer_submit(struct tvq_xfer *x, struct tvq_msg *msg)
 {
-	unsigned long flags;
-	int err;
-
-	spin_lock_irqsave(&x->lock, flags);
-	if (x->broken) {
-		err = -EIO;
-		goto unlock;
-	}
-	if (msg->slot != TVQ_NO_SLOT || !list_empty(&msg->node)) {
-		err = -EBUSY;
-		goto unlock;
-	}
-
-	tvq_xfer_start(x, msg);
-	reinit_completion(&msg->completion);
-	err = list_empty(&x->waiting) ? tvq_slot_post(x, msg) : -ENOSPC;
-	if (err == -ENOSPC) {
-		list_add_tail(&msg->node, &x->waiting);
-		x->stats.waiting++;
-		err = 0;
-	}
-	if (!err) {
-		kref_get(&msg->ref);	/* dropped by tvq_xfer_finish() */
-		tvq_xfer_arm(x, msg->deadline);
-	}
-unlock:
-	spin_unlock_irqrestore(&x->lock, flags);
-	return err;
+	return tvq_xfer_send(x, msg, false);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_xfer_submit);
 
 /**
  * tvq_xfer_exec() - send a message and wait for its result
  * @x: the engine
- * @msg: the message, without @done
+ * @msg: the message
  *
- * The wait cannot be interrupted, and ends with the message's deadline.
+ * The wait cannot be interrupted, and ends with the message's deadline. Where
+ * the message has a callback, it has returned when this does.
  *
  * Context: Process context. Sleeps.
- * Return: what tvq_xfer_submit() returned where that is not 0, -EINVAL when the
- * message has a callback, otherwise @msg->err.
+ * Return: what tvq_xfer_submit() would return where that is not 0, otherwise
+ * @msg->err.
  */
 int tvq_xfer_exec(struct tvq_xfer *x, struct tvq_msg *msg)
 {
 	int err;
 
-	if (WARN_ON_ONCE(msg->done))
-		return -EINVAL;
-
-	err = tvq_xfer_submit(x, msg);
+	err = tvq_xfer_send(x, msg, true);
 	if (err)
 		return err;
 

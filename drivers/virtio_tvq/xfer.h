@@ -26,13 +26,12 @@ struct tvq_xfer;
  * @in_len: the room in @in in bytes
  * @timeout_ms: deadline, from tvq_xfer_submit() on; 0 is the engine's default
  * @done: called exactly once for each submitted message, in any context
- *	up to hard interrupt, without locks of the engine; may be NULL, and
- *	must be for tvq_xfer_exec()
+ *	up to hard interrupt, without locks of the engine; may be NULL
  * @priv: the caller's
  * @err: the result: 0 when the device returned the buffer (which says nothing
- *	of the ack in it), -ETIMEDOUT, -EIO when the ring is broken or the
- *	device claims to have written more than @in_len, or the error of the
- *	link's post
+ *	of the ack in it), -ETIMEDOUT, -EPROTO when the device says that it
+ *	wrote more than @in_len, -EIO when the ring is broken, or the error of
+ *	the link's post
  * @used: number of bytes that the device wrote, never above @in_len, and 0
  *	unless @err is 0; what a reply that is too short means is the caller's
  *	to say
@@ -40,8 +39,8 @@ struct tvq_xfer;
  *
  * Allocated with tvq_msg_alloc(). Both sides hold a reference: a message whose
  * deadline has passed stays with the engine until the device gives its buffer
- * back or is reset. A message may be submitted again, from @done on, where @err
- * is 0.
+ * back or is reset. A message whose @err is 0 may be submitted again: after
+ * tvq_xfer_exec(), or from @done on otherwise.
  */
 struct tvq_msg {
 	void *out;
@@ -62,6 +61,7 @@ struct tvq_msg {
 	struct completion completion;
 	unsigned long deadline;
 	unsigned int slot;
+	bool wait;
 };
 
 /**

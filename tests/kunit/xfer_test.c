@@ -348,6 +348,19 @@ static void exec_answered(struct kunit *test)
 	expect_stats(test, bed, 0, 0, 0);
 }
 
+static void exec_with_done(struct kunit *test)
+{
+	struct bed *bed = start(test, 4, LONG_MS);
+	struct record *rec = make(test, bed, 0);
+	int i;
+
+	bed->link->answer = answer_echo;
+	for (i = 1; i <= 10; i++) {
+		KUNIT_EXPECT_EQ(test, tvq_xfer_exec(bed->x, rec->msg), 0);
+		KUNIT_EXPECT_EQ(test, atomic_read(&rec->calls), i);
+	}
+}
+
 static void exec_unanswered(struct kunit *test)
 {
 	struct bed *bed = start(test, 32, LONG_MS);
@@ -437,8 +450,8 @@ static const struct used_case used_cases[] = {
 	{ "zero", 0, 0, 0 },
 	{ "short", 1, 0, 1 },
 	{ "full", IN_LEN, 0, IN_LEN },
-	{ "one too long", IN_LEN + 1, -EIO, 0 },
-	{ "longest", U32_MAX, -EIO, 0 },
+	{ "one too long", IN_LEN + 1, -EPROTO, 0 },
+	{ "longest", U32_MAX, -EPROTO, 0 },
 };
 
 KUNIT_ARRAY_PARAM_DESC(used_length, used_cases, name);
@@ -1328,6 +1341,7 @@ static struct kunit_case xfer_cases[] = {
 	KUNIT_CASE(msg_buffers),
 	KUNIT_CASE(create_invalid),
 	KUNIT_CASE(exec_answered),
+	KUNIT_CASE(exec_with_done),
 	KUNIT_CASE(exec_unanswered),
 	KUNIT_CASE(many_in_flight),
 	KUNIT_CASE(out_of_order),
