@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * All that differs between Linux 6.12 and 7.2.
+ */
+#ifndef _VIRTIO_TVQ_COMPAT_H
+#define _VIRTIO_TVQ_COMPAT_H
+
+#include <linux/device.h>
+#include <linux/group_cpus.h>
+#include <linux/version.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_pci_modern.h>
+#include <linux/virtio_ring.h>
+#include <linux/virtio_tvq.h>
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
+
+/* The driver core keeps driver_override, and its attribute. */
+#define TVQ_BUS_DRIVER_OVERRIDE		.driver_override = true,
+#define TVQ_HAVE_DRIVER_OVERRIDE_ATTR	0
+
+static inline int tvq_match_override(struct tvq_device *tdev,
+				     const struct device_driver *drv)
+{
+	return device_match_driver_override(&tdev->dev, drv);
+}
+
+static inline struct virtqueue *
+tvq_vring_create(unsigned int index, unsigned int num,
+		 struct virtio_device *vdev, bool ctx,
+		 bool (*notify)(struct virtqueue *vq),
+		 void (*callback)(struct virtqueue *vq), const char *name,
+		 struct device *dma_dev)
+{
+	union virtio_map map = { .dma_dev = dma_dev };
+
+	return vring_create_virtqueue_map(index, num, SMP_CACHE_BYTES, vdev,
+					  true, true, ctx, notify, callback,
+					  name, map);
+}
+
+/* Features are 128 bits wide, in the core and in virtio-pci. */
+static inline void tvq_vdev_get_features(const struct virtio_device *vdev,
+					 u64 *features)
+{
+	virtio_features_copy(features, vdev->features_array);
+}
+
+#else
+
+#define TVQ_BUS_DRIVER_OVERRIDE
+#define TVQ_HAVE_DRIVER_OVERRIDE_ATTR	1
+
+static inline int tvq_match_override(struct tvq_device *tdev,
+				     const struct device_driver *drv)
+{
+	if (!tdev->driver_override)
+		return -1;
+	return !strcmp(tdev->driver_override, drv->name);
+}
+
+static inline struct virtqueue *
+tvq_vring_create(unsigned int index, unsigned int num,
+		 struct virtio_device *vdev, bool ctx,
+		 bool (*notify)(struct virtqueue *vq),
+		 void (*callback)(struct virtqueue *vq), const char *name,
+		 struct device *dma_dev)
+{
+	return vring_create_virtqueue_dma(index, num, SMP_CACHE_BYTES, vdev,
+					  true, true, ctx, notify, callback,
+					  name, dma_dev);
+}
+
+static inline void tvq_vdev_get_features(const struct virtio_device *vdev,
+					 u64 *features)
+{
+	features[0] = vdev->features;
+	features[1] = 0;
+}
+
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
+
+static inline struct cpumask *tvq_group_cpus_evenly(unsigned int groups,
+						    unsigned int *filled)
+{
+	return group_cpus_evenly(groups, filled);
+}
+
+#else
+
+static inline struct cpumask *tvq_group_cpus_evenly(unsigned int groups,
+						    unsigned int *filled)
+{
+	*filled = groups;
+	return group_cpus_evenly(groups);
+}
+
+#endif
+
+#endif /* _VIRTIO_TVQ_COMPAT_H */
