@@ -26,7 +26,7 @@
 struct tvq_cmdq {
 	struct tvq_xfer *x;
 	struct device *dev;
-	/* Room for a reply, from LIMITS; written by tvq_cmd_limits() alone. */
+	/* Room for a reply; written by the first tvq_cmd_limits() alone. */
 	u32 in_max;
 	u32 out_max;
 	u32 config_max;
@@ -420,6 +420,9 @@ int tvq_cmd_limits(struct tvq_cmdq *q, struct tvq_limits *limits)
 	if (err)
 		goto out;
 
+	/* The maxima do not change: a device that lies later is not believed. */
+	if (q->vqs_max)
+		goto out;
 	q->in_max = limits->command_in_max;
 	q->out_max = limits->command_out_max;
 	q->config_max = limits->config_max;

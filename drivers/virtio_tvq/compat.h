@@ -40,7 +40,9 @@ tvq_vring_create(unsigned int index, unsigned int num,
 					  name, map);
 }
 
-/* Features are 128 bits wide, in the core and in virtio-pci. */
+/* Features are 128 bits wide. */
+#define TVQ_EXTENDED_FEATURES(fn)	.get_extended_features = fn,
+
 static inline void tvq_vdev_get_features(const struct virtio_device *vdev,
 					 u64 *features)
 {
@@ -48,6 +50,8 @@ static inline void tvq_vdev_get_features(const struct virtio_device *vdev,
 }
 
 #else
+
+#define VIRTIO_PCI_CAP_VENDOR_CFG	9
 
 #define TVQ_BUS_DRIVER_OVERRIDE
 #define TVQ_HAVE_DRIVER_OVERRIDE_ATTR	1
@@ -71,6 +75,8 @@ tvq_vring_create(unsigned int index, unsigned int num,
 					  true, true, ctx, notify, callback,
 					  name, dma_dev);
 }
+
+#define TVQ_EXTENDED_FEATURES(fn)
 
 static inline void tvq_vdev_get_features(const struct virtio_device *vdev,
 					 u64 *features)

@@ -8,8 +8,8 @@
 #include <linux/device.h>
 #include <linux/io.h>
 #include <linux/irqdomain.h>
-#include <linux/kref.h>
-#include <linux/mutex.h>
+#include <linux/kobject.h>
+#include <linux/rwsem.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
@@ -17,22 +17,26 @@
 
 /**
  * struct tvq_mgmt - a management device
+ * @kobj: the directory tvq/ of the function; its release frees this structure
  * @parent: the function: parent of every managed device, and what does DMA
  * @index: the N of tvq<N>-<device_id>
  * @cmdq: its transport virtqueue
- * @domain: parent interrupt domain of its managed devices, or NULL
- * @limits: what the device said at probe; only the maxima are of use
- * @doorbells: mapping of the doorbell pages
+ * @domain: parent interrupt domain of its managed devices
+ * @limits: what the device said at the start; only the maxima are of use
+ * @doorbells: mapping of the doorbell pages, or NULL
  * @doorbells_len: its length in bytes
- * @lock: serialises creation, destruction and discovery; guards @devices and
- *	@closing. Never taken by a managed device's driver
- * @devices: managed devices by device_id
- * @by_name: the directory of links by name
- * @closing: no device may be created any more
+ * @doorbells_offset: where in the BAR it begins
+ * @lock: held for reading from CREATE until the new id is in @devices, for
+ *	writing while the device's list is compared with @devices, and to set
+ *	@open. Nobody waits for a managed device's driver under it
+ * @devices: managed devices by device_id, each with a reference; an entry stays
+ *	until the device is off the bus and, where it is to go, destroyed
+ * @by_name: the directory tvq/by-name/
+ * @open: devices may be created and discovered
  * @scan_work: looks what the other side has changed
- * @dead: the transport virtqueue is broken
  */
 struct tvq_mgmt {
+	struct kobject kobj;
 	struct device *parent;
 	int index;
 	struct tvq_cmdq *cmdq;
@@ -40,11 +44,11 @@ struct tvq_mgmt {
 	struct tvq_limits limits;
 	void __iomem *doorbells;
 	u64 doorbells_len;
-	struct mutex lock;
+	u64 doorbells_offset;
+	struct rw_semaphore lock;
 	struct xarray devices;
 	struct kobject *by_name;
-	bool closing;
-	bool dead;
+	bool open;
 	struct work_struct scan_work;
 };
 
@@ -56,6 +60,7 @@ struct tvq_mgmt {
  * @slots: commands that fit into the ring
  * @timeout_ms: default deadline of a command
  * @doorbells: mapping of the doorbell pages, or NULL
+ * @doorbells_offset: where in the BAR it begins
  * @doorbells_len: its length in bytes
  */
 struct tvq_mgmt_params {
@@ -65,6 +70,7 @@ struct tvq_mgmt_params {
 	unsigned int slots;
 	unsigned int timeout_ms;
 	void __iomem *doorbells;
+	u64 doorbells_offset;
 	u64 doorbells_len;
 };
 
@@ -75,11 +81,19 @@ void tvq_mgmt_destroy(struct tvq_mgmt *mgmt);
 void tvq_mgmt_interrupt(struct tvq_mgmt *mgmt);
 void tvq_mgmt_config_interrupt(struct tvq_mgmt *mgmt);
 
-int tvq_mgmt_create_device(struct tvq_mgmt *mgmt, const struct tvq_create *create);
+int tvq_mgmt_create_device(struct tvq_mgmt *mgmt,
+			   const struct tvq_create *create);
 int tvq_mgmt_destroy_device(struct tvq_mgmt *mgmt, u64 id, const char *name);
 
-/* create.c: what is written to the attribute create */
+/* create.c: what is written to the attributes create and destroy */
 int tvq_create_parse(const char *buf, size_t len, struct tvq_create *create,
 		     const char **reason);
+int tvq_destroy_parse(const char *buf, size_t len, u64 *id, char *name);
+int tvq_type_parse(const char *word, u32 *type);
+const char *tvq_type_name(u32 type);
+
+/* sysfs.c */
+extern const struct kobj_type tvq_mgmt_ktype;
+extern const struct attribute_group tvq_mgmt_group;
 
 #endif /* _VIRTIO_TVQ_MGMT_H */

@@ -10,13 +10,22 @@
 #include <linux/device.h>
 #include <linux/io.h>
 #include <linux/mutex.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <uapi/linux/virtio_tvq.h>
 
+struct tvq_cmdq;
 struct tvq_irqs;
 struct tvq_mgmt;
+
+/* Bits of struct tvq_device.flags; each is only ever set. */
+enum tvq_device_flags {
+	TVQ_DEVICE_DEAD,	/* does not answer: see tvq_device_fail() */
+	TVQ_DEVICE_GONE,	/* does not exist any more on the other side */
+	TVQ_DEVICE_LEAVING,	/* somebody is taking it off the bus */
+};
 
 /**
  * struct tvq_device - a managed device
@@ -31,8 +40,8 @@ struct tvq_mgmt;
  * @num_vectors: size of its interrupt table
  * @vq_size: the size of each queue
  * @doorbell: its doorbell page, or NULL: then notifications are commands
- * @driver_override: name of the only driver that may bind; guarded by the
- *	device lock of @dev
+ * @driver_override: name of the only driver that may bind, where the driver
+ *	core does not keep it; guarded by the device lock of @dev
  *
  * What stands before "private" does not change while the device exists,
  * @driver_override apart.
@@ -51,18 +60,23 @@ struct tvq_device {
 	void __iomem *doorbell;
 	const char *driver_override;
 
-	/* private: bus.c's */
+	/* private: bus.c's and mgmt.c's */
+	struct tvq_cmdq *cmdq;
 	struct mutex lock;		/* serialises commands that change state */
-	struct mutex config_lock;	/* guards config, config_generation */
+	bool pristine;			/* by lock: as a reset leaves it */
+	struct mutex config_lock;	/* guards the five that follow */
 	u8 *config;
 	u32 config_len;
 	u32 config_generation;
-	bool pristine;			/* by lock: as a reset leaves it */
-	bool dead;			/* only ever set; see tvq_device_fail() */
-	bool gone;			/* the device side has destroyed it */
-	atomic_t posted;		/* commands posted and not waited for */
+	bool config_stale;
+	u32 config_told;		/* the generation the personality knows */
+	struct mutex drv_lock;		/* guards drv, serialises calls to it */
+	struct tvq_driver *drv;
+	unsigned long flags;		/* enum tvq_device_flags, atomic */
+	spinlock_t posted_lock;		/* guards posted */
+	unsigned int posted;		/* commands posted that have not ended */
 	wait_queue_head_t posted_wait;	/* until posted is 0 */
-	struct work_struct config_work;
+	struct delayed_work config_work;
 	struct work_struct fail_work;
 	/* private: irq.c's */
 	struct tvq_irqs *irqs;
@@ -77,17 +91,19 @@ struct tvq_device {
  *	or may be, in which case tvq_device_reset() makes it so
  * @remove: unbind; must leave the device reset where it still answers
  * @config_changed: the device changed its configuration space, and the
- *	cached copy is new. Process context; not called before @probe has
- *	returned nor after @remove was called
+ *	cached copy is new; or DEVICE_NEEDS_RESET is set in @status
  * @failed: the device does not answer any more: a command has missed its
- *	deadline or it went away. Process context, may be called while @probe
- *	or @remove run; never called twice for one device
+ *	deadline or it went away. Comes once
+ *
+ * The last two come in process context, one at a time, from
+ * tvq_device_attach() until tvq_device_detach() returns, also while @probe and
+ * @remove run: these may be waiting for a device that does not answer.
  */
 struct tvq_driver {
 	struct device_driver driver;
 	int (*probe)(struct tvq_device *tdev);
 	void (*remove)(struct tvq_device *tdev);
-	void (*config_changed)(struct tvq_device *tdev);
+	void (*config_changed)(struct tvq_device *tdev, u8 status);
 	void (*failed)(struct tvq_device *tdev);
 };
 
@@ -137,10 +153,13 @@ int tvq_device_enable_vq(struct tvq_device *tdev,
 			 const struct tvq_vq_setup *vq, u16 config_vector);
 int tvq_device_reset_vq(struct tvq_device *tdev, u16 index);
 bool tvq_device_post_notify(struct tvq_device *tdev, u32 data);
+void tvq_device_attach(struct tvq_device *tdev);
+void tvq_device_detach(struct tvq_device *tdev);
 bool tvq_device_is_dead(struct tvq_device *tdev);
 void tvq_device_fail(struct tvq_device *tdev);
 
 void tvq_config_interrupt(struct tvq_device *tdev);
+void tvq_config_poll(struct tvq_device *tdev);
 int tvq_config_read(struct tvq_device *tdev, unsigned int offset, void *buf,
 		    unsigned int len);
 int tvq_config_write(struct tvq_device *tdev, unsigned int offset,

@@ -1,0 +1,778 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The bus virtio_tvq: managed devices as struct device, and what a personality
+ * may ask of them.
+ */
+#include <linux/dma-mapping.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_tvq.h>
+#include <kunit/visibility.h>
+
+#include "bus.h"
+#include "cmd.h"
+#include "compat.h"
+#include "irq.h"
+
+/**
+ * DOC: lifetime of a managed device
+ *
+ * A struct tvq_device is made by tvq_device_alloc() once the management device
+ * has said what it is, and stands on the bus from tvq_device_add() to
+ * tvq_device_remove(). Only put_device() frees it. It lasts as long as somebody
+ * holds a reference, but sends no command after tvq_device_remove(): by then
+ * its personality is unbound, and what was posted has ended. So the transport
+ * virtqueue need not outlive the last reference, only the last device on the
+ * bus; the module's code has to outlive both, which tvq_live_wait() sees to.
+ */
+
+static atomic_t tvq_live;
+static DECLARE_WAIT_QUEUE_HEAD(tvq_live_queue);
+
+/**
+ * tvq_live_get() - one more object with a release function in this module
+ *
+ * Context: any.
+ */
+void tvq_live_get(void)
+{
+	atomic_inc(&tvq_live);
+}
+
+/**
+ * tvq_live_put() - an object was released
+ *
+ * Context: any. Pairs with tvq_live_get().
+ */
+void tvq_live_put(void)
+{
+	if (atomic_dec_and_test(&tvq_live))
+		wake_up_all(&tvq_live_queue);
+}
+
+/**
+ * tvq_live_wait() - wait for the last release function
+ *
+ * Context: process, sleeps.
+ */
+void tvq_live_wait(void)
+{
+	wait_event(tvq_live_queue, !atomic_read(&tvq_live));
+}
+
+static void tvq_device_post_begin(struct tvq_device *tdev)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&tdev->posted_lock, flags);
+	tdev->posted++;
+	spin_unlock_irqrestore(&tdev->posted_lock, flags);
+}
+
+/*
+ * Pairs with tvq_device_post_begin(). Wakes under the lock: whoever waits may
+ * free the device as soon as it sees 0.
+ */
+static void tvq_device_post_end(struct tvq_device *tdev)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&tdev->posted_lock, flags);
+	if (!--tdev->posted)
+		wake_up_all(&tdev->posted_wait);
+	spin_unlock_irqrestore(&tdev->posted_lock, flags);
+}
+
+/* Wait until all that was posted has ended, which its deadline bounds. */
+static void tvq_device_post_wait(struct tvq_device *tdev)
+{
+	spin_lock_irq(&tdev->posted_lock);
+	wait_event_lock_irq(tdev->posted_wait, !tdev->posted, tdev->posted_lock);
+	spin_unlock_irq(&tdev->posted_lock);
+}
+
+static void tvq_device_posted(void *ctx, int err)
+{
+	struct tvq_device *tdev = ctx;
+
+	if (err)
+		tvq_device_fail(tdev);
+	tvq_device_post_end(tdev);
+}
+
+/* The result of a command that the device ought to have taken. */
+static int tvq_device_check(struct tvq_device *tdev, int err)
+{
+	if (err == -ETIMEDOUT || err == -EIO || err == -EPROTO)
+		tvq_device_fail(tdev);
+	return err;
+}
+
+/**
+ * tvq_device_is_dead() - has the device been given up
+ * @tdev: managed device
+ *
+ * Context: any.
+ * Return: true after tvq_device_fail().
+ */
+bool tvq_device_is_dead(struct tvq_device *tdev)
+{
+	return test_bit(TVQ_DEVICE_DEAD, &tdev->flags);
+}
+EXPORT_SYMBOL_GPL(tvq_device_is_dead);
+
+/**
+ * tvq_device_fail() - give up on a device that does not answer
+ * @tdev: managed device
+ *
+ * Its personality is told, once, from process context. All other devices of
+ * the management device go on.
+ *
+ * Context: any up to hard interrupt.
+ */
+void tvq_device_fail(struct tvq_device *tdev)
+{
+	if (!test_and_set_bit(TVQ_DEVICE_DEAD, &tdev->flags))
+		schedule_work(&tdev->fail_work);
+}
+EXPORT_SYMBOL_GPL(tvq_device_fail);
+
+static void tvq_device_fail_work(struct work_struct *work)
+{
+	struct tvq_device *tdev = container_of(work, struct tvq_device,
+					       fail_work);
+
+	if (test_bit(TVQ_DEVICE_GONE, &tdev->flags))
+		dev_info(&tdev->dev, "removed by the other side\n");
+	else
+		dev_err(&tdev->dev, "does not answer, giving up on it\n");
+	mutex_lock(&tdev->drv_lock);
+	if (tdev->drv && tdev->drv->failed)
+		tdev->drv->failed(tdev);
+	mutex_unlock(&tdev->drv_lock);
+}
+
+/**
+ * tvq_device_dma_dev() - the device that does the DMA of a managed device
+ * @tdev: managed device
+ *
+ * Context: any.
+ * Return: the management function.
+ */
+struct device *tvq_device_dma_dev(struct tvq_device *tdev)
+{
+	return tdev->dev.parent;
+}
+EXPORT_SYMBOL_GPL(tvq_device_dma_dev);
+
+/**
+ * tvq_device_reset() - bring a device into the state without a driver
+ * @tdev: managed device
+ *
+ * When it returns 0, the device does not access memory nor interrupt. A device
+ * that is known to be in that state is not asked again, which is what makes
+ * registration with the virtio core, that begins with a reset, cost nothing.
+ *
+ * Context: process, may sleep, up to the deadline of the commands outstanding.
+ * Return: 0; -EIO for a device that does not answer any more, or as in cmd.h.
+ */
+int tvq_device_reset(struct tvq_device *tdev)
+{
+	int err = 0;
+
+	guard(mutex)(&tdev->lock);
+	if (tdev->pristine)
+		return 0;
+	tvq_irq_live(tdev, false);
+	/* Commands of one device are executed in order: these end before. */
+	if (tvq_device_is_dead(tdev) && !test_bit(TVQ_DEVICE_GONE, &tdev->flags))
+		err = -EIO;
+	else
+		err = tvq_cmd_reset(tdev->cmdq, tdev->id);
+	tvq_device_post_wait(tdev);
+	if (err == -ENXIO) {
+		/* It was destroyed on the other side: nothing is left to reset. */
+		set_bit(TVQ_DEVICE_GONE, &tdev->flags);
+		err = 0;
+	}
+	if (err)
+		return tvq_device_check(tdev, err);
+	tdev->pristine = true;
+	mutex_lock(&tdev->config_lock);
+	tdev->config_stale = true;
+	mutex_unlock(&tdev->config_lock);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(tvq_device_reset);
+
+/**
+ * tvq_device_negotiate() - give the device the driver's features and status
+ * @tdev: managed device
+ * @features: VIRTIO_TVQ_FEATURES_U64S words
+ * @status: with FEATURES_OK
+ * @result: the device's status after that; without FEATURES_OK when it does not
+ *	accept the features
+ *
+ * Context: process, may sleep.
+ * Return: 0 or as in cmd.h.
+ */
+int tvq_device_negotiate(struct tvq_device *tdev, const u64 *features,
+			 u8 status, u8 *result)
+{
+	guard(mutex)(&tdev->lock);
+	if (tvq_device_is_dead(tdev))
+		return -EIO;
+	tdev->pristine = false;
+	return tvq_device_check(tdev, tvq_cmd_negotiate(tdev->cmdq, tdev->id,
+							features, status,
+							result));
+}
+EXPORT_SYMBOL_GPL(tvq_device_negotiate);
+
+/**
+ * tvq_device_post_status() - set the device's status, without a wait
+ * @tdev: managed device
+ * @status: not 0
+ *
+ * A device that refuses is failed: see tvq_device_fail().
+ *
+ * Context: process, may sleep for memory alone.
+ * Return: 0, or an error when it could not even be posted.
+ */
+int tvq_device_post_status(struct tvq_device *tdev, u8 status)
+{
+	int err;
+
+	guard(mutex)(&tdev->lock);
+	if (tvq_device_is_dead(tdev))
+		return -EIO;
+	tdev->pristine = false;
+	tvq_device_post_begin(tdev);
+	err = tvq_cmd_post_status(tdev->cmdq, tdev->id, status, GFP_KERNEL,
+				  tvq_device_posted, tdev);
+	if (err)
+		tvq_device_posted(tdev, err);
+	return err;
+}
+EXPORT_SYMBOL_GPL(tvq_device_post_status);
+
+/**
+ * tvq_device_setup_vqs() - set up and enable queues, with their interrupts
+ * @tdev: managed device, its vectors allocated and requested
+ * @vqs: the queues
+ * @num_vqs: how many
+ * @config_vector: entry for the configuration interrupt, or
+ *	VIRTIO_TVQ_NO_VECTOR
+ *
+ * One command for all of them, which carries the interrupt messages, too.
+ *
+ * Context: process, may sleep.
+ * Return: 0 or as in cmd.h.
+ */
+int tvq_device_setup_vqs(struct tvq_device *tdev,
+			 const struct tvq_vq_setup *vqs, unsigned int num_vqs,
+			 u16 config_vector)
+{
+	struct tvq_msi *msis __free(kfree) = NULL;
+	unsigned int num_msi;
+	int err;
+
+	guard(mutex)(&tdev->lock);
+	if (tvq_device_is_dead(tdev))
+		return -EIO;
+	msis = kcalloc(max_t(unsigned int, tdev->num_vectors, 1),
+		       sizeof(*msis), GFP_KERNEL);
+	if (!msis)
+		return -ENOMEM;
+	tdev->pristine = false;
+	num_msi = tvq_irq_collect(tdev, msis);
+	err = tvq_cmd_setup(tdev->cmdq, tdev->id, vqs, num_vqs, msis, num_msi,
+			    config_vector);
+	if (!err)
+		tvq_irq_live(tdev, true);
+	return tvq_device_check(tdev, err);
+}
+EXPORT_SYMBOL_GPL(tvq_device_setup_vqs);
+
+/**
+ * tvq_device_enable_vq() - enable one queue again, after tvq_device_reset_vq()
+ * @tdev: managed device
+ * @vq: the queue
+ * @config_vector: the device's entry for the configuration interrupt, as before
+ *
+ * Context: process, may sleep.
+ * Return: 0 or as in cmd.h.
+ */
+int tvq_device_enable_vq(struct tvq_device *tdev,
+			 const struct tvq_vq_setup *vq, u16 config_vector)
+{
+	guard(mutex)(&tdev->lock);
+	if (tvq_device_is_dead(tdev))
+		return -EIO;
+	return tvq_device_check(tdev, tvq_cmd_setup(tdev->cmdq, tdev->id, vq, 1,
+						    NULL, 0, config_vector));
+}
+EXPORT_SYMBOL_GPL(tvq_device_enable_vq);
+
+/**
+ * tvq_device_reset_vq() - reset one queue
+ * @tdev: managed device, VIRTIO_F_RING_RESET negotiated
+ * @index: of the queue
+ *
+ * Context: process, may sleep.
+ * Return: 0, and the device uses the queue no more, or as in cmd.h.
+ */
+int tvq_device_reset_vq(struct tvq_device *tdev, u16 index)
+{
+	guard(mutex)(&tdev->lock);
+	if (tvq_device_is_dead(tdev))
+		return -EIO;
+	return tvq_device_check(tdev, tvq_cmd_reset_vq(tdev->cmdq, tdev->id,
+						       index));
+}
+EXPORT_SYMBOL_GPL(tvq_device_reset_vq);
+
+/**
+ * tvq_device_post_notify() - notify a device that has no doorbell
+ * @tdev: managed device
+ * @data: what a doorbell would get
+ *
+ * Context: any up to hard interrupt.
+ * Return: false when it could not be posted.
+ */
+bool tvq_device_post_notify(struct tvq_device *tdev, u32 data)
+{
+	int err;
+
+	if (tvq_device_is_dead(tdev))
+		return false;
+	tvq_device_post_begin(tdev);
+	err = tvq_cmd_post_notify(tdev->cmdq, tdev->id, data,
+				  tvq_device_posted, tdev);
+	if (err)
+		tvq_device_posted(tdev, err);
+	return !err;
+}
+EXPORT_SYMBOL_GPL(tvq_device_post_notify);
+
+static void tvq_config_store(struct tvq_device *tdev,
+			     const struct tvq_config *config)
+{
+	lockdep_assert_held(&tdev->config_lock);
+	/* Its size is fixed by CREATE; what a device says later can't grow it. */
+	memcpy(tdev->config, config->data,
+	       min(tdev->config_len, config->length));
+	tdev->config_generation = config->generation;
+	tdev->config_stale = false;
+}
+
+/* A fresh copy, or the last good one and an error. */
+static int tvq_config_refresh(struct tvq_device *tdev, u8 *status)
+{
+	struct tvq_config *config __free(kfree) = NULL;
+	int err;
+
+	lockdep_assert_held(&tdev->config_lock);
+	if (tvq_device_is_dead(tdev))
+		return -EIO;
+	config = kmalloc(sizeof(*config), GFP_KERNEL);
+	if (!config)
+		return -ENOMEM;
+	err = tvq_cmd_get_config(tdev->cmdq, tdev->id, config);
+	if (err)
+		return tvq_device_check(tdev, err);
+	tvq_config_store(tdev, config);
+	*status = config->status;
+	return 0;
+}
+
+static void tvq_device_config_work(struct work_struct *work)
+{
+	struct tvq_device *tdev = container_of(work, struct tvq_device,
+					       config_work.work);
+	bool news = false;
+	u8 status = 0;
+	int err;
+
+	mutex_lock(&tdev->config_lock);
+	err = tvq_config_refresh(tdev, &status);
+	if (!err) {
+		news = tdev->config_generation != tdev->config_told;
+		tdev->config_told = tdev->config_generation;
+	}
+	mutex_unlock(&tdev->config_lock);
+	if (!news && !(status & VIRTIO_CONFIG_S_NEEDS_RESET))
+		return;
+	mutex_lock(&tdev->drv_lock);
+	if (tdev->drv && tdev->drv->config_changed)
+		tdev->drv->config_changed(tdev, status);
+	mutex_unlock(&tdev->drv_lock);
+}
+
+/**
+ * tvq_config_interrupt() - the device has sent its configuration interrupt
+ * @tdev: managed device
+ *
+ * Reads configuration space and then tells the personality.
+ *
+ * Context: any up to hard interrupt.
+ */
+void tvq_config_interrupt(struct tvq_device *tdev)
+{
+	mod_delayed_work(system_wq, &tdev->config_work, 0);
+}
+EXPORT_SYMBOL_GPL(tvq_config_interrupt);
+
+/**
+ * tvq_config_poll() - the device may have sent its configuration interrupt
+ * @tdev: managed device
+ *
+ * For a vector that the configuration shares with queues, where nobody can say
+ * what an interrupt was for. Does as tvq_config_interrupt(), but at most ten
+ * times a second, so that a busy queue costs no more than that.
+ *
+ * Context: any up to hard interrupt.
+ */
+void tvq_config_poll(struct tvq_device *tdev)
+{
+	schedule_delayed_work(&tdev->config_work, HZ / 10);
+}
+EXPORT_SYMBOL_GPL(tvq_config_poll);
+
+/**
+ * tvq_config_read() - read configuration space
+ * @tdev: managed device
+ * @offset: of the first byte
+ * @buf: filled in, in any case: with zeros for what lies outside
+ * @len: number of bytes
+ *
+ * Reads the cached copy, which is as new as the last configuration interrupt.
+ *
+ * Context: process, may sleep: after a reset, the first read is a command.
+ * Return: 0; -EINVAL for a range outside configuration space; another error
+ * where the device could not be read, and the last good copy was.
+ */
+int tvq_config_read(struct tvq_device *tdev, unsigned int offset, void *buf,
+		    unsigned int len)
+{
+	int err = 0;
+	u8 status;
+
+	guard(mutex)(&tdev->config_lock);
+	if (offset > tdev->config_len || len > tdev->config_len - offset) {
+		memset(buf, 0, len);
+		return -EINVAL;
+	}
+	if (tdev->config_stale)
+		err = tvq_config_refresh(tdev, &status);
+	memcpy(buf, tdev->config + offset, len);
+	return err;
+}
+EXPORT_SYMBOL_GPL(tvq_config_read);
+
+/**
+ * tvq_config_write() - write configuration space
+ * @tdev: managed device
+ * @offset: of the first byte
+ * @buf: what to write
+ * @len: number of bytes, 1 or more
+ *
+ * What the device made of it is read back with the same command.
+ *
+ * Context: process, may sleep.
+ * Return: 0; -EINVAL for a range outside configuration space; or as in cmd.h.
+ */
+int tvq_config_write(struct tvq_device *tdev, unsigned int offset,
+		     const void *buf, unsigned int len)
+{
+	struct tvq_config *config __free(kfree) = NULL;
+	int err;
+
+	config = kmalloc(sizeof(*config), GFP_KERNEL);
+	if (!config)
+		return -ENOMEM;
+	guard(mutex)(&tdev->config_lock);
+	if (!len || offset > tdev->config_len || len > tdev->config_len - offset)
+		return -EINVAL;
+	if (tvq_device_is_dead(tdev))
+		return -EIO;
+	err = tvq_cmd_set_config(tdev->cmdq, tdev->id, offset, buf, len, config);
+	if (!err)
+		tvq_config_store(tdev, config);
+	return tvq_device_check(tdev, err);
+}
+EXPORT_SYMBOL_GPL(tvq_config_write);
+
+/**
+ * tvq_config_generation() - generation of what tvq_config_read() returns
+ * @tdev: managed device
+ *
+ * Context: process, may sleep.
+ * Return: the generation.
+ */
+u32 tvq_config_generation(struct tvq_device *tdev)
+{
+	guard(mutex)(&tdev->config_lock);
+	return tdev->config_generation;
+}
+EXPORT_SYMBOL_GPL(tvq_config_generation);
+
+static int tvq_bus_match(struct device *dev, const struct device_driver *drv)
+{
+	struct tvq_device *tdev = to_tvq_device(dev);
+	int ret = tvq_match_override(tdev, drv);
+
+	return ret >= 0 ? ret : 1;
+}
+
+static int tvq_bus_uevent(const struct device *dev, struct kobj_uevent_env *env)
+{
+	const struct tvq_device *tdev = to_tvq_device(dev);
+	int err;
+
+	err = add_uevent_var(env, "TVQ_DEVICE_ID=%llu", tdev->id);
+	if (!err)
+		err = add_uevent_var(env, "TVQ_TYPE=%u", tdev->type);
+	if (!err && tdev->name[0])
+		err = add_uevent_var(env, "TVQ_NAME=%s", tdev->name);
+	return err;
+}
+
+/**
+ * tvq_device_attach() - let the personality's callbacks come
+ * @tdev: managed device
+ *
+ * For a personality's probe, as soon as what its callbacks use is there.
+ *
+ * Context: process, may sleep.
+ */
+void tvq_device_attach(struct tvq_device *tdev)
+{
+	mutex_lock(&tdev->drv_lock);
+	tdev->drv = to_tvq_driver(tdev->dev.driver);
+	mutex_unlock(&tdev->drv_lock);
+}
+EXPORT_SYMBOL_GPL(tvq_device_attach);
+
+/**
+ * tvq_device_detach() - no more callbacks
+ * @tdev: managed device
+ *
+ * Pairs with tvq_device_attach(); called by a personality before it frees what
+ * its callbacks use. None runs any more when this returns.
+ *
+ * Context: process, may sleep; not from a callback.
+ */
+void tvq_device_detach(struct tvq_device *tdev)
+{
+	mutex_lock(&tdev->drv_lock);
+	tdev->drv = NULL;
+	mutex_unlock(&tdev->drv_lock);
+}
+EXPORT_SYMBOL_GPL(tvq_device_detach);
+
+static int tvq_bus_probe(struct device *dev)
+{
+	struct tvq_device *tdev = to_tvq_device(dev);
+
+	if (tvq_device_is_dead(tdev))
+		return -EIO;
+	return to_tvq_driver(dev->driver)->probe(tdev);
+}
+
+static void tvq_bus_remove(struct device *dev)
+{
+	to_tvq_driver(dev->driver)->remove(to_tvq_device(dev));
+}
+
+const struct bus_type tvq_bus_type = {
+	.name = "virtio_tvq",
+	.match = tvq_bus_match,
+	.uevent = tvq_bus_uevent,
+	.probe = tvq_bus_probe,
+	.remove = tvq_bus_remove,
+	.dev_groups = tvq_device_groups,
+	TVQ_BUS_DRIVER_OVERRIDE
+};
+
+/**
+ * __tvq_driver_register() - register a personality
+ * @drv: its driver
+ * @owner: its module
+ *
+ * Use tvq_driver_register().
+ *
+ * Context: process, may sleep. Binds devices.
+ * Return: 0 or an errno.
+ */
+int __tvq_driver_register(struct tvq_driver *drv, struct module *owner)
+{
+	drv->driver.bus = &tvq_bus_type;
+	drv->driver.owner = owner;
+	return driver_register(&drv->driver);
+}
+EXPORT_SYMBOL_GPL(__tvq_driver_register);
+
+/**
+ * tvq_driver_unregister() - unregister a personality
+ * @drv: its driver
+ *
+ * Context: process, may sleep. Unbinds devices.
+ */
+void tvq_driver_unregister(struct tvq_driver *drv)
+{
+	driver_unregister(&drv->driver);
+}
+EXPORT_SYMBOL_GPL(tvq_driver_unregister);
+
+static void tvq_device_release(struct device *dev)
+{
+	struct tvq_device *tdev = to_tvq_device(dev);
+
+	kfree(tdev->driver_override);
+	kfree(tdev->config);
+	kfree(tdev->vq_size);
+	mutex_destroy(&tdev->drv_lock);
+	mutex_destroy(&tdev->config_lock);
+	mutex_destroy(&tdev->lock);
+	kfree(tdev);
+	tvq_live_put();
+}
+
+/**
+ * tvq_device_alloc() - make a managed device of what the other side said
+ * @mgmt: its management device
+ * @parent: the function
+ * @index: number of the management device, for the name
+ * @cmdq: the transport virtqueue
+ * @info: what CREATE or DESCRIBE said; config and vq_size are taken over when
+ *	this succeeds
+ * @doorbell: its doorbell page, or NULL
+ *
+ * Context: process, may sleep.
+ * Return: the device with one reference, not on the bus; or an ERR_PTR.
+ */
+struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
+				    struct device *parent, int index,
+				    struct tvq_cmdq *cmdq,
+				    const struct tvq_info *info,
+				    void __iomem *doorbell)
+{
+	struct tvq_device *tdev = kzalloc(sizeof(*tdev), GFP_KERNEL);
+	int err;
+
+	if (!tdev)
+		return ERR_PTR(-ENOMEM);
+	tdev->mgmt = mgmt;
+	tdev->cmdq = cmdq;
+	tdev->id = info->id;
+	tdev->type = info->type;
+	tdev->vendor = info->vendor;
+	strscpy(tdev->name, info->name, sizeof(tdev->name));
+	memcpy(tdev->features, info->features, sizeof(tdev->features));
+	tdev->num_vqs = info->num_vqs;
+	tdev->num_vectors = info->num_vectors;
+	tdev->doorbell = doorbell;
+	tdev->config_len = info->config_len;
+	tdev->config_generation = info->config_generation;
+	tdev->config_told = info->config_generation;
+	tdev->pristine = !info->status;
+	mutex_init(&tdev->lock);
+	mutex_init(&tdev->config_lock);
+	mutex_init(&tdev->drv_lock);
+	spin_lock_init(&tdev->posted_lock);
+	init_waitqueue_head(&tdev->posted_wait);
+	INIT_DELAYED_WORK(&tdev->config_work, tvq_device_config_work);
+	INIT_WORK(&tdev->fail_work, tvq_device_fail_work);
+
+	device_initialize(&tdev->dev);
+	tvq_live_get();
+	tdev->dev.bus = &tvq_bus_type;
+	tdev->dev.parent = parent;
+	tdev->dev.release = tvq_device_release;
+	/* virtio_max_dma_size() asks the parent of the virtio device. */
+	tdev->dev.dma_mask = parent->dma_mask;
+	tdev->dev.coherent_dma_mask = parent->coherent_dma_mask;
+	tdev->dev.dma_parms = parent->dma_parms;
+	set_dev_node(&tdev->dev, dev_to_node(parent));
+	err = dev_set_name(&tdev->dev, "tvq%d-%llu", index, info->id);
+	if (err) {
+		put_device(&tdev->dev);
+		return ERR_PTR(err);
+	}
+	tdev->config = info->config;
+	tdev->vq_size = info->vq_size;
+	return tdev;
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_device_alloc);
+
+/**
+ * tvq_device_add() - put a managed device on the bus
+ * @tdev: from tvq_device_alloc()
+ *
+ * Binds a personality, whose failure is not this function's: the device is on
+ * the bus all the same.
+ *
+ * Context: process, may sleep.
+ * Return: 0, or an errno, and the caller puts its reference.
+ */
+int tvq_device_add(struct tvq_device *tdev)
+{
+	return device_add(&tdev->dev);
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_device_add);
+
+/**
+ * tvq_device_remove() - take a managed device off the bus
+ * @tdev: managed device; the caller keeps a reference, and has made sure with
+ *	TVQ_DEVICE_LEAVING that nobody else does this
+ *
+ * Afterwards nothing of it uses the transport virtqueue any more.
+ *
+ * Context: process, may sleep, for as long as the personality takes to unbind.
+ */
+void tvq_device_remove(struct tvq_device *tdev)
+{
+	device_del(&tdev->dev);
+	cancel_delayed_work_sync(&tdev->config_work);
+	tvq_device_post_wait(tdev);
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_device_remove);
+
+/**
+ * tvq_device_put() - let go of a managed device that was removed
+ * @tdev: managed device, that tvq_device_fail() can't be called for any more
+ *
+ * Context: process, may sleep.
+ */
+void tvq_device_put(struct tvq_device *tdev)
+{
+	cancel_work_sync(&tdev->fail_work);
+	put_device(&tdev->dev);
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_device_put);
+
+/**
+ * tvq_bus_init() - register the bus
+ *
+ * Context: process, may sleep.
+ * Return: 0 or an errno.
+ */
+int tvq_bus_init(void)
+{
+	return bus_register(&tvq_bus_type);
+}
+
+/**
+ * tvq_bus_exit() - unregister the bus
+ *
+ * Context: process, may sleep, until the last managed device was released.
+ */
+void tvq_bus_exit(void)
+{
+	tvq_live_wait();
+	bus_unregister(&tvq_bus_type);
+}

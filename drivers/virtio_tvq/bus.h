@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The bus, for mgmt.c, sysfs.c and irq.c. What a personality may call is in
+ * <linux/virtio_tvq.h>.
+ */
+#ifndef _VIRTIO_TVQ_BUS_H
+#define _VIRTIO_TVQ_BUS_H
+
+#include <linux/virtio_tvq.h>
+
+#include "cmd.h"
+
+extern const struct bus_type tvq_bus_type;
+
+struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
+				    struct device *parent, int index,
+				    struct tvq_cmdq *cmdq,
+				    const struct tvq_info *info,
+				    void __iomem *doorbell);
+int tvq_device_add(struct tvq_device *tdev);
+void tvq_device_remove(struct tvq_device *tdev);
+void tvq_device_put(struct tvq_device *tdev);
+
+int tvq_bus_init(void);
+void tvq_bus_exit(void);
+
+/* Objects of this module that have not been released yet; unloading waits. */
+void tvq_live_get(void);
+void tvq_live_put(void);
+void tvq_live_wait(void);
+
+/* sysfs.c */
+extern const struct attribute_group *tvq_device_groups[];
+
+/* virtio.c */
+int tvq_virtio_init(void);
+void tvq_virtio_exit(void);
+
+#endif /* _VIRTIO_TVQ_BUS_H */

@@ -1,0 +1,565 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A management device: creation, destruction and discovery of what it manages.
+ */
+#include <linux/bsearch.h>
+#include <linux/idr.h>
+#include <linux/slab.h>
+#include <linux/sysfs.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_tvq.h>
+
+#include "bus.h"
+#include "cmd.h"
+#include "irq.h"
+#include "mgmt.h"
+
+#define TVQ_LIST_PAGE	128
+
+#define TVQ_FEATURES_REQUIRED	(BIT_ULL(VIRTIO_F_VERSION_1) | \
+				 BIT_ULL(VIRTIO_F_ACCESS_PLATFORM))
+
+/* ADMIN_VQ, SR_IOV, NOTIF_CONFIG_DATA and 42 to 49 make no sense down here. */
+#define TVQ_FEATURES_NEVER	(BIT_ULL(VIRTIO_F_ADMIN_VQ) |		\
+				 BIT_ULL(VIRTIO_F_SR_IOV) |		\
+				 BIT_ULL(VIRTIO_F_NOTIF_CONFIG_DATA) |	\
+				 GENMASK_ULL(49, 42))
+
+static DEFINE_IDA(tvq_mgmt_ida);
+
+/* The doorbell page of a device, where the device says something credible. */
+static int tvq_mgmt_doorbell(struct tvq_mgmt *mgmt, const struct tvq_info *info,
+			     void __iomem **doorbell)
+{
+	struct tvq_device *tdev;
+	unsigned long id;
+	u64 offset;
+
+	*doorbell = NULL;
+	if (!info->has_doorbell)
+		return 0;
+	offset = info->doorbell_offset - mgmt->doorbells_offset;
+	if (!mgmt->doorbells ||
+	    info->doorbell_offset < mgmt->doorbells_offset ||
+	    !IS_ALIGNED(info->doorbell_offset, VIRTIO_TVQ_DOORBELL_SIZE) ||
+	    mgmt->doorbells_len < VIRTIO_TVQ_DOORBELL_SIZE ||
+	    offset > mgmt->doorbells_len - VIRTIO_TVQ_DOORBELL_SIZE)
+		return -EPROTO;
+	*doorbell = mgmt->doorbells + offset;
+	xa_for_each(&mgmt->devices, id, tdev)
+		if (tdev->doorbell == *doorbell &&
+		    !test_bit(TVQ_DEVICE_LEAVING, &tdev->flags))
+			return -EPROTO;
+	return 0;
+}
+
+/*
+ * Make a device of what CREATE or DESCRIBE said and put it into mgmt->devices.
+ * Takes over info's memory, in any case.
+ */
+static struct tvq_device *tvq_mgmt_insert(struct tvq_mgmt *mgmt,
+					  const struct tvq_info *info)
+{
+	struct tvq_device *tdev;
+	void __iomem *doorbell;
+	int err;
+
+	lockdep_assert_held(&mgmt->lock);
+	err = tvq_mgmt_doorbell(mgmt, info, &doorbell);
+	if (err)
+		goto err_lie;
+	err = -EPROTO;
+	if ((info->features[0] & TVQ_FEATURES_REQUIRED) != TVQ_FEATURES_REQUIRED ||
+	    info->features[0] & TVQ_FEATURES_NEVER || info->id > ULONG_MAX)
+		goto err_lie;
+
+	tdev = tvq_device_alloc(mgmt, mgmt->parent, mgmt->index, mgmt->cmdq,
+				info, doorbell);
+	if (IS_ERR(tdev)) {
+		err = PTR_ERR(tdev);
+		goto err_free;
+	}
+	/* Fails for an id that is there already: a device must not say it twice. */
+	err = xa_insert(&mgmt->devices, info->id, tdev, GFP_KERNEL);
+	if (err) {
+		tvq_device_put(tdev);
+		return ERR_PTR(err == -EBUSY ? -EPROTO : err);
+	}
+	return tdev;
+
+err_lie:
+	dev_err(mgmt->parent, "device %llu: features or doorbell can't be true\n",
+		info->id);
+err_free:
+	kfree(info->config);
+	kfree(info->vq_size);
+	return ERR_PTR(err);
+}
+
+/* Forget a device that is off the bus. */
+static void tvq_mgmt_erase(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
+{
+	xa_erase(&mgmt->devices, tdev->id);
+	tvq_device_put(tdev);
+}
+
+static void tvq_mgmt_unlink(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
+{
+	if (tdev->name[0])
+		sysfs_remove_link(mgmt->by_name, tdev->name);
+}
+
+/* Put a device on the bus and under by-name/; undone if it fails. */
+static int tvq_mgmt_publish(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
+{
+	int err = tvq_device_add(tdev);
+
+	if (err)
+		return err;
+	if (!tdev->name[0])
+		return 0;
+	err = sysfs_create_link(mgmt->by_name, &tdev->dev.kobj, tdev->name);
+	if (err)
+		tvq_device_remove(tdev);
+	return err;
+}
+
+static const char *tvq_mgmt_reason(const struct tvq_cmd_error *error)
+{
+	static const char * const reasons[] = {
+		[VIRTIO_TVQ_Q_COMMAND] = "the device does not know the command",
+		[VIRTIO_TVQ_Q_TYPE] = "type",
+		[VIRTIO_TVQ_Q_NAME] = "name",
+		[VIRTIO_TVQ_Q_SERIAL] = "serial",
+		[VIRTIO_TVQ_Q_FEATURES] = "features",
+		[VIRTIO_TVQ_Q_VQS] = "number of queues",
+		[VIRTIO_TVQ_Q_VECTORS] = "number of vectors",
+		[VIRTIO_TVQ_Q_CONFIG] = "mac, mtu or capacity",
+		[VIRTIO_TVQ_Q_DEVICES] = "no room for another device",
+		[VIRTIO_TVQ_Q_BACKEND] = "what stands behind the device",
+	};
+
+	if (error->qualifier < ARRAY_SIZE(reasons) && reasons[error->qualifier])
+		return reasons[error->qualifier];
+	return error->status ? "refused by the device" : "no reason given";
+}
+
+/**
+ * tvq_mgmt_create_device() - create a managed device and put it on the bus
+ * @mgmt: management device
+ * @create: what is wanted
+ *
+ * Context: process, may sleep. Binds the new device's driver.
+ * Return: 0, and the device stands on the bus; or an errno, of which the log
+ * has said more, and no device was created.
+ */
+int tvq_mgmt_create_device(struct tvq_mgmt *mgmt,
+			   const struct tvq_create *create)
+{
+	struct tvq_cmd_error error = {};
+	struct tvq_info info = {};
+	struct tvq_device *tdev;
+	int err;
+
+	if (create->type >= 128 ||
+	    !(mgmt->limits.types[create->type / 64] &
+	      BIT_ULL(create->type % 64))) {
+		dev_err(mgmt->parent, "create: the device has no type %u\n",
+			create->type);
+		return -EOPNOTSUPP;
+	}
+
+	down_read(&mgmt->lock);
+	if (!mgmt->open) {
+		up_read(&mgmt->lock);
+		return -ENODEV;
+	}
+	err = tvq_cmd_create(mgmt->cmdq, create, &info, &error);
+	if (!err) {
+		tdev = tvq_mgmt_insert(mgmt, &info);
+		err = PTR_ERR_OR_ZERO(tdev);
+	}
+	/* Created, but not usable here; the id may be a lie, too. */
+	if (err && info.id && !xa_load(&mgmt->devices, info.id))
+		tvq_cmd_destroy(mgmt->cmdq, info.id);
+	up_read(&mgmt->lock);
+	if (err) {
+		if (error.status)
+			dev_err(mgmt->parent,
+				"create: %s (status %u, qualifier %u)\n",
+				tvq_mgmt_reason(&error), error.status,
+				error.qualifier);
+		else
+			dev_err(mgmt->parent, "create: the device failed: %pe\n",
+				ERR_PTR(err));
+		return err;
+	}
+
+	err = tvq_mgmt_publish(mgmt, tdev);
+	if (err) {
+		dev_err(mgmt->parent, "create: %pe\n", ERR_PTR(err));
+		tvq_cmd_destroy(mgmt->cmdq, tdev->id);
+		tvq_mgmt_erase(mgmt, tdev);
+	}
+	return err;
+}
+
+/* A reference to the device with this id, or, for @id 0, this name. */
+static struct tvq_device *tvq_mgmt_find(struct tvq_mgmt *mgmt, u64 id,
+					const char *name)
+{
+	struct tvq_device *tdev;
+	unsigned long i;
+
+	xa_lock(&mgmt->devices);
+	xa_for_each(&mgmt->devices, i, tdev) {
+		if (id ? tdev->id == id : !strcmp(tdev->name, name)) {
+			get_device(&tdev->dev);
+			break;
+		}
+	}
+	xa_unlock(&mgmt->devices);
+	return tdev;
+}
+
+/**
+ * tvq_mgmt_destroy_device() - take a managed device off the bus and destroy it
+ * @mgmt: management device
+ * @id: its device_id, or 0
+ * @name: its name, where @id is 0
+ *
+ * Context: process, may sleep. Unbinds the device's driver.
+ * Return: 0; -ENODEV when there is none or it is going already; or as in cmd.h:
+ * the device is off the bus, and the other side still has it.
+ */
+int tvq_mgmt_destroy_device(struct tvq_mgmt *mgmt, u64 id, const char *name)
+{
+	struct tvq_device *tdev = tvq_mgmt_find(mgmt, id, name);
+	int err;
+
+	if (!tdev)
+		return -ENODEV;
+	if (test_and_set_bit(TVQ_DEVICE_LEAVING, &tdev->flags)) {
+		put_device(&tdev->dev);
+		return -ENODEV;
+	}
+	tvq_mgmt_unlink(mgmt, tdev);
+	tvq_device_remove(tdev);
+	err = tvq_cmd_destroy(mgmt->cmdq, tdev->id);
+	if (err == -ENXIO)
+		err = 0;
+	if (err)
+		dev_err(mgmt->parent, "destroy: device %llu: %pe\n", tdev->id,
+			ERR_PTR(err));
+	put_device(&tdev->dev);
+	tvq_mgmt_erase(mgmt, tdev);
+	return err;
+}
+
+/* All that the other side has, by rising id; the caller frees it. */
+static struct tvq_list_entry *tvq_mgmt_list(struct tvq_mgmt *mgmt,
+					    unsigned int *count)
+{
+	struct tvq_list_entry *entries, *more;
+	unsigned int room = 0;
+	u64 after = 0;
+	u32 total;
+	int n;
+
+	entries = NULL;
+	*count = 0;
+	do {
+		/* The device can't list more than it may have. */
+		if (*count >= mgmt->limits.devices_max) {
+			n = 0;
+			break;
+		}
+		room = *count + TVQ_LIST_PAGE;
+		more = krealloc_array(entries, room, sizeof(*entries),
+				      GFP_KERNEL);
+		if (!more) {
+			n = -ENOMEM;
+			break;
+		}
+		entries = more;
+		n = tvq_cmd_list(mgmt->cmdq, after, entries + *count,
+				 TVQ_LIST_PAGE, &total);
+		if (n > 0) {
+			*count += n;
+			after = entries[*count - 1].id;
+		}
+	} while (n > 0);
+	if (n < 0) {
+		kfree(entries);
+		return ERR_PTR(n);
+	}
+	return entries;
+}
+
+static int tvq_list_cmp(const void *key, const void *elt)
+{
+	const struct tvq_list_entry *entry = elt;
+	u64 id = *(const u64 *)key;
+
+	return id < entry->id ? -1 : id > entry->id;
+}
+
+/*
+ * Compare the device's list with ours. New devices get an entry and TVQ_MARK_NEW,
+ * those that are gone TVQ_MARK_GONE, to be dealt with without the lock.
+ */
+#define TVQ_MARK_NEW	XA_MARK_1
+#define TVQ_MARK_GONE	XA_MARK_2
+
+static int tvq_mgmt_compare(struct tvq_mgmt *mgmt)
+{
+	struct tvq_list_entry *entries;
+	struct tvq_device *tdev;
+	struct tvq_info info;
+	unsigned int count, i;
+	unsigned long id;
+
+	guard(rwsem_write)(&mgmt->lock);
+	if (!mgmt->open)
+		return 0;
+	entries = tvq_mgmt_list(mgmt, &count);
+	if (IS_ERR(entries))
+		return PTR_ERR(entries);
+
+	xa_for_each(&mgmt->devices, id, tdev) {
+		if (!bsearch(&tdev->id, entries, count, sizeof(*entries),
+			     tvq_list_cmp) &&
+		    !test_and_set_bit(TVQ_DEVICE_LEAVING, &tdev->flags)) {
+			set_bit(TVQ_DEVICE_GONE, &tdev->flags);
+			xa_set_mark(&mgmt->devices, id, TVQ_MARK_GONE);
+		}
+	}
+	for (i = 0; i < count; i++) {
+		if (xa_load(&mgmt->devices, entries[i].id))
+			continue;
+		/* It may have gone since: then it is simply not there. */
+		if (tvq_cmd_describe(mgmt->cmdq, entries[i].id, &info))
+			continue;
+		tdev = tvq_mgmt_insert(mgmt, &info);
+		if (!IS_ERR(tdev))
+			xa_set_mark(&mgmt->devices, tdev->id, TVQ_MARK_NEW);
+	}
+	kfree(entries);
+	return 0;
+}
+
+/* Bring the bus in line with the device's list. */
+static int tvq_mgmt_scan(struct tvq_mgmt *mgmt)
+{
+	struct tvq_device *tdev;
+	unsigned long id;
+	int err;
+
+	err = tvq_mgmt_compare(mgmt);
+	if (err) {
+		dev_err(mgmt->parent, "can't list the managed devices: %pe\n",
+			ERR_PTR(err));
+		return err;
+	}
+	xa_for_each_marked(&mgmt->devices, id, tdev, TVQ_MARK_GONE) {
+		tvq_device_fail(tdev);
+		tvq_mgmt_unlink(mgmt, tdev);
+		tvq_device_remove(tdev);
+		tvq_mgmt_erase(mgmt, tdev);
+	}
+	xa_for_each_marked(&mgmt->devices, id, tdev, TVQ_MARK_NEW) {
+		xa_clear_mark(&mgmt->devices, id, TVQ_MARK_NEW);
+		err = tvq_mgmt_publish(mgmt, tdev);
+		if (err) {
+			dev_err(mgmt->parent, "device %lu: %pe\n", id,
+				ERR_PTR(err));
+			tvq_mgmt_erase(mgmt, tdev);
+		}
+	}
+	return 0;
+}
+
+static void tvq_mgmt_scan_work(struct work_struct *work)
+{
+	tvq_mgmt_scan(container_of(work, struct tvq_mgmt, scan_work));
+}
+
+/* The engine has declared the transport virtqueue broken. */
+static void tvq_mgmt_broken(void *priv)
+{
+	struct tvq_mgmt *mgmt = priv;
+	struct tvq_device *tdev;
+	unsigned long id;
+
+	dev_err(mgmt->parent,
+		"the transport virtqueue does not answer, all its devices fail\n");
+	xa_lock(&mgmt->devices);
+	xa_for_each(&mgmt->devices, id, tdev)
+		tvq_device_fail(tdev);
+	xa_unlock(&mgmt->devices);
+}
+
+/**
+ * tvq_mgmt_interrupt() - the transport virtqueue has interrupted
+ * @mgmt: management device
+ *
+ * Context: any up to hard interrupt.
+ */
+void tvq_mgmt_interrupt(struct tvq_mgmt *mgmt)
+{
+	tvq_cmdq_interrupt(mgmt->cmdq);
+}
+
+/**
+ * tvq_mgmt_config_interrupt() - the function has announced a change
+ * @mgmt: management device
+ *
+ * Context: any up to hard interrupt.
+ */
+void tvq_mgmt_config_interrupt(struct tvq_mgmt *mgmt)
+{
+	queue_work(system_long_wq, &mgmt->scan_work);
+}
+
+/**
+ * tvq_mgmt_create() - make a management device of a function's queue
+ * @params: what the function's driver brings
+ *
+ * Nothing is sent yet.
+ *
+ * Context: process, may sleep.
+ * Return: the management device, or an ERR_PTR.
+ */
+struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
+{
+	struct tvq_mgmt *mgmt = kzalloc(sizeof(*mgmt), GFP_KERNEL);
+	int err;
+
+	if (!mgmt)
+		return ERR_PTR(-ENOMEM);
+	mgmt->parent = params->parent;
+	mgmt->doorbells = params->doorbells;
+	mgmt->doorbells_offset = params->doorbells_offset;
+	mgmt->doorbells_len = params->doorbells_len;
+	init_rwsem(&mgmt->lock);
+	xa_init(&mgmt->devices);
+	INIT_WORK(&mgmt->scan_work, tvq_mgmt_scan_work);
+
+	mgmt->index = ida_alloc(&tvq_mgmt_ida, GFP_KERNEL);
+	if (mgmt->index < 0) {
+		err = mgmt->index;
+		goto err_free;
+	}
+	mgmt->cmdq = tvq_cmdq_create(params->ops, params->link, params->slots,
+				     params->timeout_ms, params->parent,
+				     tvq_mgmt_broken, mgmt);
+	if (IS_ERR(mgmt->cmdq)) {
+		err = PTR_ERR(mgmt->cmdq);
+		goto err_ida;
+	}
+	mgmt->domain = tvq_irq_domain_create(params->parent);
+	if (IS_ERR(mgmt->domain)) {
+		err = PTR_ERR(mgmt->domain);
+		goto err_cmdq;
+	}
+	/* From here on only kobject_put() frees. */
+	tvq_live_get();
+	err = kobject_init_and_add(&mgmt->kobj, &tvq_mgmt_ktype,
+				   &params->parent->kobj, "tvq");
+	if (err)
+		goto err_kobj;
+	mgmt->by_name = kobject_create_and_add("by-name", &mgmt->kobj);
+	if (!mgmt->by_name) {
+		err = -ENOMEM;
+		goto err_kobj;
+	}
+	return mgmt;
+
+err_kobj:
+	tvq_irq_domain_remove(mgmt->domain);
+	tvq_cmdq_destroy(mgmt->cmdq);
+	ida_free(&tvq_mgmt_ida, mgmt->index);
+	kobject_put(&mgmt->kobj);
+	return ERR_PTR(err);
+err_cmdq:
+	tvq_cmdq_destroy(mgmt->cmdq);
+err_ida:
+	ida_free(&tvq_mgmt_ida, mgmt->index);
+err_free:
+	kfree(mgmt);
+	return ERR_PTR(err);
+}
+
+/**
+ * tvq_mgmt_start() - begin to manage: read the limits, find what exists
+ * @mgmt: management device, its function DRIVER_OK
+ *
+ * Context: process, may sleep. Binds drivers of the devices that it finds.
+ * Return: 0, or an errno, and tvq_mgmt_stop() is still to be called.
+ */
+int tvq_mgmt_start(struct tvq_mgmt *mgmt)
+{
+	int err;
+
+	err = tvq_cmd_limits(mgmt->cmdq, &mgmt->limits);
+	if (err) {
+		dev_err(mgmt->parent, "can't read the limits: %pe\n",
+			ERR_PTR(err));
+		return err;
+	}
+	err = sysfs_create_group(&mgmt->kobj, &tvq_mgmt_group);
+	if (err)
+		return err;
+	down_write(&mgmt->lock);
+	mgmt->open = true;
+	up_write(&mgmt->lock);
+	return tvq_mgmt_scan(mgmt);
+}
+
+/**
+ * tvq_mgmt_stop() - take all managed devices off the bus, and create no more
+ * @mgmt: management device
+ *
+ * They stay provisioned.
+ *
+ * Context: process, may sleep. Unbinds the devices' drivers.
+ */
+void tvq_mgmt_stop(struct tvq_mgmt *mgmt)
+{
+	struct tvq_device *tdev;
+	unsigned long id;
+	bool open;
+
+	down_write(&mgmt->lock);
+	open = mgmt->open;
+	mgmt->open = false;
+	up_write(&mgmt->lock);
+	/* Waits for whoever is writing to create or destroy. */
+	if (open)
+		sysfs_remove_group(&mgmt->kobj, &tvq_mgmt_group);
+	cancel_work_sync(&mgmt->scan_work);
+	xa_for_each(&mgmt->devices, id, tdev) {
+		set_bit(TVQ_DEVICE_LEAVING, &tdev->flags);
+		tvq_mgmt_unlink(mgmt, tdev);
+		tvq_device_remove(tdev);
+		tvq_mgmt_erase(mgmt, tdev);
+	}
+}
+
+/**
+ * tvq_mgmt_destroy() - give a management device back
+ * @mgmt: stopped management device, its function reset, its interrupts freed
+ *
+ * Context: process, may sleep.
+ */
+void tvq_mgmt_destroy(struct tvq_mgmt *mgmt)
+{
+	cancel_work_sync(&mgmt->scan_work);
+	WARN_ON(!xa_empty(&mgmt->devices));
+	kobject_put(mgmt->by_name);
+	kobject_del(&mgmt->kobj);
+	tvq_irq_domain_remove(mgmt->domain);
+	tvq_cmdq_destroy(mgmt->cmdq);
+	ida_free(&tvq_mgmt_ida, mgmt->index);
+	kobject_put(&mgmt->kobj);
+}

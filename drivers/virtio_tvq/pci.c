@@ -1,0 +1,639 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The management device's PCI function: the modern virtio-pci layout by the
+ * kernel's own library, the transport virtqueue, and the function's vectors.
+ */
+#include <linux/delay.h>
+#include <linux/interrupt.h>
+#include <linux/iopoll.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_pci_modern.h>
+#include <linux/virtio_ring.h>
+#include <linux/virtio_tvq.h>
+
+#include "bus.h"
+#include "compat.h"
+#include "mgmt.h"
+
+#define TVQ_PCI_RESET_MS	10000
+
+/* Vectors of the function itself. */
+enum tvq_pci_vector {
+	TVQ_PCI_VECTOR_CONFIG,
+	TVQ_PCI_VECTOR_TRANSPORT,
+	TVQ_PCI_NUM_VECTORS
+};
+
+static unsigned int timeout_ms = 10000;
+module_param(timeout_ms, uint, 0444);
+MODULE_PARM_DESC(timeout_ms,
+		 "Deadline of a command in milliseconds, 10 to 600000 (default 10000)");
+
+/**
+ * struct tvq_pci - a management function
+ * @mdev: the modern virtio-pci layout
+ * @vdev: never registered: the rings want one, for its features and its parent
+ * @vq: the transport virtqueue
+ * @vq_index: its index
+ * @doorbell_bar: the BAR with the doorbell pages, or -1
+ * @doorbell_region: @doorbell_bar was requested here
+ * @doorbells: mapping of the doorbell pages, or NULL
+ * @doorbells_offset: where in the BAR it begins
+ * @doorbells_len: its length in bytes
+ * @num_irqs: vectors whose interrupt is requested
+ * @mgmt: what is behind the queue
+ */
+struct tvq_pci {
+	struct virtio_pci_modern_device mdev;
+	struct virtio_device vdev;
+	struct virtqueue *vq;
+	u16 vq_index;
+	int doorbell_bar;
+	bool doorbell_region;
+	void __iomem *doorbells;
+	u64 doorbells_offset;
+	u64 doorbells_len;
+	unsigned int num_irqs;
+	struct tvq_mgmt *mgmt;
+};
+
+static struct pci_dev *tvq_pci_dev(struct tvq_pci *tp)
+{
+	return tp->mdev.pci_dev;
+}
+
+/* The link: the ring of the transport virtqueue. */
+
+static int tvq_pci_post(void *link, const void *out, size_t out_len, void *in,
+			size_t in_len, void *tag)
+{
+	struct tvq_pci *tp = link;
+	struct scatterlist sg_out, sg_in;
+	struct scatterlist *sgs[] = { &sg_out, &sg_in };
+	int err;
+
+	sg_init_one(&sg_out, out, out_len);
+	sg_init_one(&sg_in, in, in_len);
+	err = virtqueue_add_sgs(tp->vq, sgs, 1, 1, tag,
+				GFP_ATOMIC | __GFP_NOWARN);
+	if (err)
+		return err;
+	/*
+	 * If the notification fails the command is in the ring all the same:
+	 * its deadline will tell.
+	 */
+	virtqueue_kick(tp->vq);
+	return 0;
+}
+
+static void *tvq_pci_poll(void *link, u32 *used)
+{
+	struct tvq_pci *tp = link;
+	void *tag;
+
+	do {
+		tag = virtqueue_get_buf(tp->vq, used);
+	} while (!tag && !virtqueue_enable_cb(tp->vq) &&
+		 !virtqueue_is_broken(tp->vq));
+	return tag;
+}
+
+static void tvq_pci_stop(void *link)
+{
+	struct tvq_pci *tp = link;
+
+	__virtqueue_break(tp->vq);
+}
+
+static const struct tvq_link_ops tvq_pci_link_ops = {
+	.post = tvq_pci_post,
+	.poll = tvq_pci_poll,
+	.stop = tvq_pci_stop,
+};
+
+static bool tvq_pci_notify(struct virtqueue *vq)
+{
+	iowrite16(vq->index, (void __iomem *)vq->priv);
+	return true;
+}
+
+static void tvq_pci_vq_callback(struct virtqueue *vq)
+{
+	struct tvq_pci *tp = container_of(vq->vdev, struct tvq_pci, vdev);
+
+	tvq_mgmt_interrupt(tp->mgmt);
+}
+
+static irqreturn_t tvq_pci_config_interrupt(int irq, void *data)
+{
+	struct tvq_pci *tp = data;
+
+	tvq_mgmt_config_interrupt(tp->mgmt);
+	return IRQ_HANDLED;
+}
+
+/* Ids above 0x1040 are virtio's; ours is beyond those that virtio-pci takes. */
+static int tvq_pci_device_id_check(struct pci_dev *pdev)
+{
+	if (pdev->device < 0x1040)
+		return -ENODEV;
+	return pdev->device - 0x1040;
+}
+
+static bool tvq_pci_ranges_overlap(u64 a, u64 a_len, u64 b, u64 b_len)
+{
+	return a < b + b_len && b < a + a_len;
+}
+
+/* Does the doorbell part of its BAR overlap the MSI-X table or the PBA? */
+static bool tvq_pci_overlaps_msix(struct tvq_pci *tp)
+{
+	struct pci_dev *pdev = tvq_pci_dev(tp);
+	u32 table, pba, num;
+	u16 flags;
+
+	if (!pdev->msix_cap)
+		return false;
+	pci_read_config_word(pdev, pdev->msix_cap + PCI_MSIX_FLAGS, &flags);
+	pci_read_config_dword(pdev, pdev->msix_cap + PCI_MSIX_TABLE, &table);
+	pci_read_config_dword(pdev, pdev->msix_cap + PCI_MSIX_PBA, &pba);
+	num = (flags & PCI_MSIX_FLAGS_QSIZE) + 1;
+	if ((table & PCI_MSIX_TABLE_BIR) == tp->doorbell_bar &&
+	    tvq_pci_ranges_overlap(tp->doorbells_offset, tp->doorbells_len,
+				   table & PCI_MSIX_TABLE_OFFSET,
+				   num * PCI_MSIX_ENTRY_SIZE))
+		return true;
+	return (pba & PCI_MSIX_PBA_BIR) == tp->doorbell_bar &&
+	       tvq_pci_ranges_overlap(tp->doorbells_offset, tp->doorbells_len,
+				      pba & PCI_MSIX_PBA_OFFSET,
+				      DIV_ROUND_UP(num, 64) * 8);
+}
+
+/* Does it overlap one of the virtio structures? */
+static bool tvq_pci_overlaps_virtio(struct tvq_pci *tp)
+{
+	struct pci_dev *pdev = tvq_pci_dev(tp);
+	u32 offset, length;
+	u8 type, bar;
+	int pos;
+
+	for (pos = pci_find_capability(pdev, PCI_CAP_ID_VNDR); pos;
+	     pos = pci_find_next_capability(pdev, pos, PCI_CAP_ID_VNDR)) {
+		pci_read_config_byte(pdev, pos + VIRTIO_PCI_CAP_CFG_TYPE, &type);
+		pci_read_config_byte(pdev, pos + VIRTIO_PCI_CAP_BAR, &bar);
+		if (type == VIRTIO_PCI_CAP_VENDOR_CFG ||
+		    type == VIRTIO_PCI_CAP_PCI_CFG || bar != tp->doorbell_bar)
+			continue;
+		pci_read_config_dword(pdev, pos + VIRTIO_PCI_CAP_OFFSET,
+				      &offset);
+		pci_read_config_dword(pdev, pos + VIRTIO_PCI_CAP_LENGTH,
+				      &length);
+		if (tvq_pci_ranges_overlap(tp->doorbells_offset,
+					   tp->doorbells_len, offset, length))
+			return true;
+	}
+	return false;
+}
+
+/* Find the vendor capability and check all that it says. */
+static int tvq_pci_read_cap(struct tvq_pci *tp)
+{
+	struct pci_dev *pdev = tvq_pci_dev(tp);
+	struct virtio_tvq_pci_cap cap;
+	u16 admin, num_admin, num_queues;
+	unsigned int i;
+	u32 *dword;
+	u8 type;
+	int pos;
+
+	for (pos = pci_find_capability(pdev, PCI_CAP_ID_VNDR); pos;
+	     pos = pci_find_next_capability(pdev, pos, PCI_CAP_ID_VNDR)) {
+		pci_read_config_byte(pdev, pos + VIRTIO_PCI_CAP_CFG_TYPE, &type);
+		if (type != VIRTIO_PCI_CAP_VENDOR_CFG)
+			continue;
+		dword = (u32 *)&cap;
+		for (i = 0; i < sizeof(cap) / sizeof(*dword); i++) {
+			pci_read_config_dword(pdev, pos + i * sizeof(*dword),
+					      &dword[i]);
+			cpu_to_le32s(&dword[i]);
+		}
+		if (le32_to_cpu(cap.magic) == VIRTIO_TVQ_CAP_MAGIC)
+			break;
+	}
+	if (!pos) {
+		dev_err(&pdev->dev, "no transport virtqueue capability\n");
+		return -ENODEV;
+	}
+	if (cap.cap_len < sizeof(cap) ||
+	    le16_to_cpu(cap.vendor_id) != PCI_VENDOR_ID_REDHAT_QUMRANET ||
+	    le16_to_cpu(cap.version) != VIRTIO_TVQ_CAP_VERSION) {
+		dev_err(&pdev->dev,
+			"transport virtqueue capability of version %u is not one that this driver knows\n",
+			le16_to_cpu(cap.version));
+		return -ENODEV;
+	}
+
+	tp->vq_index = le16_to_cpu(cap.transport_queue_index);
+	num_queues = vp_modern_get_num_queues(&tp->mdev);
+	admin = le16_to_cpu(cap.admin_queue_index);
+	num_admin = le16_to_cpu(cap.admin_queue_num);
+	if (tp->vq_index < num_queues ||
+	    (tp->vq_index >= admin && tp->vq_index - admin < num_admin)) {
+		dev_err(&pdev->dev,
+			"transport virtqueue %u is among the other queues\n",
+			tp->vq_index);
+		return -EINVAL;
+	}
+
+	tp->doorbell_bar = cap.doorbell_bar;
+	tp->doorbells_offset = le64_to_cpu(cap.doorbell_offset);
+	tp->doorbells_len = le64_to_cpu(cap.doorbell_length);
+	if (!tp->doorbells_len)
+		return 0;
+	if (tp->doorbell_bar >= PCI_STD_NUM_BARS ||
+	    !(pci_resource_flags(pdev, tp->doorbell_bar) & IORESOURCE_MEM) ||
+	    !IS_ALIGNED(tp->doorbells_offset, VIRTIO_TVQ_DOORBELL_SIZE) ||
+	    !IS_ALIGNED(tp->doorbells_len, VIRTIO_TVQ_DOORBELL_SIZE) ||
+	    tp->doorbells_len > pci_resource_len(pdev, tp->doorbell_bar) ||
+	    tp->doorbells_offset > pci_resource_len(pdev, tp->doorbell_bar) -
+				   tp->doorbells_len ||
+	    tvq_pci_overlaps_msix(tp) || tvq_pci_overlaps_virtio(tp)) {
+		dev_err(&pdev->dev,
+			"doorbells at %#llx+%#llx of BAR %d can't be there\n",
+			tp->doorbells_offset, tp->doorbells_len,
+			tp->doorbell_bar);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int tvq_pci_map_doorbells(struct tvq_pci *tp)
+{
+	struct pci_dev *pdev = tvq_pci_dev(tp);
+	int err;
+
+	if (!tp->doorbells_len)
+		return 0;
+	/* The library has requested the BARs of the virtio structures. */
+	if (!(tp->mdev.modern_bars & BIT(tp->doorbell_bar))) {
+		err = pci_request_region(pdev, tp->doorbell_bar,
+					 "virtio_tvq doorbells");
+		if (err)
+			return err;
+		tp->doorbell_region = true;
+	}
+	tp->doorbells = pci_iomap_range(pdev, tp->doorbell_bar,
+					tp->doorbells_offset,
+					tp->doorbells_len);
+	return tp->doorbells ? 0 : -ENOMEM;
+}
+
+static void tvq_pci_unmap_doorbells(struct tvq_pci *tp)
+{
+	if (tp->doorbells)
+		pci_iounmap(tvq_pci_dev(tp), tp->doorbells);
+	tp->doorbells = NULL;
+	if (tp->doorbell_region)
+		pci_release_region(tvq_pci_dev(tp), tp->doorbell_bar);
+	tp->doorbell_region = false;
+}
+
+/*
+ * Reset the function and with it all managed devices. With bus mastering off
+ * afterwards, not even a device that does not obey touches memory.
+ */
+static int tvq_pci_reset(struct tvq_pci *tp)
+{
+	struct pci_dev *pdev = tvq_pci_dev(tp);
+	u8 status;
+	int err;
+
+	vp_modern_set_status(&tp->mdev, 0);
+	err = read_poll_timeout(vp_modern_get_status, status, !status, 1000,
+				TVQ_PCI_RESET_MS * 1000, false, &tp->mdev);
+	if (err && pci_device_is_present(pdev))
+		dev_err(&pdev->dev, "does not reset, status %#x\n", status);
+	return err;
+}
+
+static int tvq_pci_negotiate(struct tvq_pci *tp)
+{
+	const u64 required = BIT_ULL(VIRTIO_F_TRANSPT_VQ) |
+			     BIT_ULL(VIRTIO_F_VERSION_1) |
+			     BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
+	const u64 optional = BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) |
+			     BIT_ULL(VIRTIO_RING_F_EVENT_IDX) |
+			     BIT_ULL(VIRTIO_F_ORDER_PLATFORM);
+	struct pci_dev *pdev = tvq_pci_dev(tp);
+	u64 features;
+	u8 status;
+
+	status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
+	vp_modern_set_status(&tp->mdev, status);
+	features = vp_modern_get_features(&tp->mdev);
+	if ((features & required) != required) {
+		dev_err(&pdev->dev,
+			"features %#llx: a management device has TRANSPT_VQ (bit %d), VERSION_1 and ACCESS_PLATFORM\n",
+			features, VIRTIO_F_TRANSPT_VQ);
+		return -ENODEV;
+	}
+	features &= required | optional;
+	tp->vdev.features = features;
+	vp_modern_set_features(&tp->mdev, features);
+	vp_modern_set_status(&tp->mdev, status | VIRTIO_CONFIG_S_FEATURES_OK);
+	status = vp_modern_get_status(&tp->mdev);
+	if (!(status & VIRTIO_CONFIG_S_FEATURES_OK)) {
+		dev_err(&pdev->dev, "refuses features %#llx\n", features);
+		return -ENODEV;
+	}
+	return 0;
+}
+
+static int tvq_pci_setup_vq(struct tvq_pci *tp)
+{
+	struct pci_dev *pdev = tvq_pci_dev(tp);
+	struct virtqueue *vq;
+	void __iomem *notify;
+	u16 size;
+	int err;
+
+	size = vp_modern_get_queue_size(&tp->mdev, tp->vq_index);
+	if (size < 4 || !is_power_of_2(size)) {
+		dev_err(&pdev->dev, "a transport virtqueue of size %u\n", size);
+		return -EINVAL;
+	}
+	vq = vring_create_virtqueue(tp->vq_index, size, SMP_CACHE_BYTES,
+				    &tp->vdev, true, true, false,
+				    tvq_pci_notify, tvq_pci_vq_callback,
+				    "transport");
+	if (!vq)
+		return -ENOMEM;
+	tp->vq = vq;
+	vp_modern_set_queue_size(&tp->mdev, tp->vq_index,
+				 virtqueue_get_vring_size(vq));
+	vp_modern_queue_address(&tp->mdev, tp->vq_index,
+				virtqueue_get_desc_addr(vq),
+				virtqueue_get_avail_addr(vq),
+				virtqueue_get_used_addr(vq));
+	notify = vp_modern_map_vq_notify(&tp->mdev, tp->vq_index, NULL);
+	if (!notify) {
+		err = -ENOMEM;
+		goto err_vq;
+	}
+	vq->priv = (void __force *)notify;
+	err = -EBUSY;
+	if (vp_modern_queue_vector(&tp->mdev, tp->vq_index,
+				   TVQ_PCI_VECTOR_TRANSPORT) !=
+	    TVQ_PCI_VECTOR_TRANSPORT ||
+	    vp_modern_config_vector(&tp->mdev, TVQ_PCI_VECTOR_CONFIG) !=
+	    TVQ_PCI_VECTOR_CONFIG)
+		goto err_notify;
+	return 0;
+
+err_notify:
+	if (!tp->mdev.notify_base)
+		pci_iounmap(pdev, notify);
+err_vq:
+	vring_del_virtqueue(vq);
+	tp->vq = NULL;
+	return err;
+}
+
+static void tvq_pci_del_vq(struct tvq_pci *tp)
+{
+	if (!tp->mdev.notify_base)
+		pci_iounmap(tvq_pci_dev(tp), (void __iomem *)tp->vq->priv);
+	vring_del_virtqueue(tp->vq);
+	tp->vq = NULL;
+}
+
+static void tvq_pci_free_irqs(struct tvq_pci *tp)
+{
+	struct pci_dev *pdev = tvq_pci_dev(tp);
+
+	while (tp->num_irqs) {
+		unsigned int i = --tp->num_irqs;
+
+		free_irq(pci_irq_vector(pdev, i),
+			 i == TVQ_PCI_VECTOR_CONFIG ? (void *)tp : tp->vq);
+	}
+}
+
+static int tvq_pci_request_irqs(struct tvq_pci *tp)
+{
+	struct pci_dev *pdev = tvq_pci_dev(tp);
+	int err;
+
+	err = request_irq(pci_irq_vector(pdev, TVQ_PCI_VECTOR_CONFIG),
+			  tvq_pci_config_interrupt, 0, "virtio_tvq-config", tp);
+	if (err)
+		return err;
+	tp->num_irqs++;
+	err = request_irq(pci_irq_vector(pdev, TVQ_PCI_VECTOR_TRANSPORT),
+			  vring_interrupt, 0, "virtio_tvq-transport", tp->vq);
+	if (err) {
+		tvq_pci_free_irqs(tp);
+		return err;
+	}
+	tp->num_irqs++;
+	return 0;
+}
+
+/*
+ * One way down, from any point of the way up: no device, no DMA, no interrupt,
+ * and only then no memory.
+ */
+static void tvq_pci_down(struct tvq_pci *tp)
+{
+	struct pci_dev *pdev = tvq_pci_dev(tp);
+
+	if (tp->mgmt)
+		tvq_mgmt_stop(tp->mgmt);
+	tvq_pci_reset(tp);
+	pci_clear_master(pdev);
+	tvq_pci_free_irqs(tp);
+	if (tp->mgmt)
+		tvq_mgmt_destroy(tp->mgmt);
+	tp->mgmt = NULL;
+	if (tp->vq)
+		tvq_pci_del_vq(tp);
+	pci_free_irq_vectors(pdev);
+}
+
+static int tvq_pci_up(struct tvq_pci *tp)
+{
+	struct pci_dev *pdev = tvq_pci_dev(tp);
+	struct tvq_mgmt_params params = {
+		.parent = &pdev->dev,
+		.ops = &tvq_pci_link_ops,
+		.link = tp,
+		.timeout_ms = clamp(timeout_ms, 10u, 600000u),
+	};
+	int err;
+
+	pci_set_master(pdev);
+	err = tvq_pci_reset(tp);
+	if (err)
+		goto err_down;
+	err = tvq_pci_negotiate(tp);
+	if (err)
+		goto err_down;
+	err = pci_alloc_irq_vectors(pdev, TVQ_PCI_NUM_VECTORS,
+				    TVQ_PCI_NUM_VECTORS, PCI_IRQ_MSIX);
+	if (err < 0) {
+		dev_err(&pdev->dev, "needs %d MSI-X vectors: %pe\n",
+			TVQ_PCI_NUM_VECTORS, ERR_PTR(err));
+		goto err_down;
+	}
+	err = tvq_pci_setup_vq(tp);
+	if (err)
+		goto err_down;
+
+	params.slots = virtqueue_get_vring_size(tp->vq);
+	params.doorbells = tp->doorbells;
+	params.doorbells_offset = tp->doorbells_offset;
+	params.doorbells_len = tp->doorbells_len;
+	tp->mgmt = tvq_mgmt_create(&params);
+	if (IS_ERR(tp->mgmt)) {
+		err = PTR_ERR(tp->mgmt);
+		tp->mgmt = NULL;
+		goto err_down;
+	}
+	err = tvq_pci_request_irqs(tp);
+	if (err)
+		goto err_down;
+	vp_modern_set_queue_enable(&tp->mdev, tp->vq_index, true);
+	vp_modern_set_status(&tp->mdev,
+			     vp_modern_get_status(&tp->mdev) |
+			     VIRTIO_CONFIG_S_DRIVER_OK);
+	/* The queue may have been made broken until now (notification hardening). */
+	__virtio_unbreak_device(&tp->vdev);
+	err = tvq_mgmt_start(tp->mgmt);
+	if (err)
+		goto err_down;
+	return 0;
+
+err_down:
+	tvq_pci_down(tp);
+	return err;
+}
+
+static int tvq_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct tvq_pci *tp;
+	int err;
+
+	tp = kzalloc(sizeof(*tp), GFP_KERNEL);
+	if (!tp)
+		return -ENOMEM;
+	tp->mdev.pci_dev = pdev;
+	tp->mdev.device_id_check = tvq_pci_device_id_check;
+	/* As much of a virtio device as the rings look at. */
+	tp->vdev.dev.parent = &pdev->dev;
+	spin_lock_init(&tp->vdev.vqs_list_lock);
+	INIT_LIST_HEAD(&tp->vdev.vqs);
+	pci_set_drvdata(pdev, tp);
+
+	err = pci_enable_device(pdev);
+	if (err)
+		goto err_free;
+	err = vp_modern_probe(&tp->mdev);
+	if (err) {
+		dev_err(&pdev->dev, "not a modern virtio function: %pe\n",
+			ERR_PTR(err));
+		goto err_disable;
+	}
+	err = tvq_pci_read_cap(tp);
+	if (err)
+		goto err_modern;
+	err = tvq_pci_map_doorbells(tp);
+	if (err)
+		goto err_doorbells;
+	err = tvq_pci_up(tp);
+	if (err)
+		goto err_doorbells;
+	return 0;
+
+err_doorbells:
+	tvq_pci_unmap_doorbells(tp);
+err_modern:
+	vp_modern_remove(&tp->mdev);
+err_disable:
+	pci_disable_device(pdev);
+err_free:
+	kfree(tp);
+	return err;
+}
+
+static void tvq_pci_remove(struct pci_dev *pdev)
+{
+	struct tvq_pci *tp = pci_get_drvdata(pdev);
+
+	tvq_pci_down(tp);
+	tvq_pci_unmap_doorbells(tp);
+	vp_modern_remove(&tp->mdev);
+	pci_disable_device(pdev);
+	kfree(tp);
+}
+
+static void tvq_pci_shutdown(struct pci_dev *pdev)
+{
+	struct tvq_pci *tp = pci_get_drvdata(pdev);
+
+	/* Drivers were told before us; whatever is left stops here. */
+	tvq_pci_reset(tp);
+	pci_clear_master(pdev);
+}
+
+static const struct pci_device_id tvq_pci_ids[] = {
+	{ PCI_DEVICE(PCI_VENDOR_ID_REDHAT_QUMRANET, VIRTIO_TVQ_PCI_DEVICE_ID) },
+	{}
+};
+MODULE_DEVICE_TABLE(pci, tvq_pci_ids);
+
+static struct pci_driver tvq_pci_driver = {
+	.name = "virtio_tvq",
+	.id_table = tvq_pci_ids,
+	.probe = tvq_pci_probe,
+	.remove = tvq_pci_remove,
+	.shutdown = tvq_pci_shutdown,
+};
+
+static int __init tvq_init(void)
+{
+	int err;
+
+	err = tvq_bus_init();
+	if (err)
+		return err;
+	err = tvq_virtio_init();
+	if (err)
+		goto err_bus;
+	err = pci_register_driver(&tvq_pci_driver);
+	if (err)
+		goto err_virtio;
+	return 0;
+
+err_virtio:
+	tvq_virtio_exit();
+err_bus:
+	tvq_bus_exit();
+	return err;
+}
+module_init(tvq_init);
+
+static void __exit tvq_exit(void)
+{
+	pci_unregister_driver(&tvq_pci_driver);
+	tvq_virtio_exit();
+	tvq_bus_exit();
+}
+module_exit(tvq_exit);
+
+MODULE_DESCRIPTION("Virtio over a transport virtqueue");
+MODULE_LICENSE("GPL");

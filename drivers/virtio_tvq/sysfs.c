@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Attributes of a management device (tvq/ of the function) and of managed
+ * devices. Described in Documentation/ABI/testing/.
+ */
+#include <linux/kobject.h>
+#include <linux/slab.h>
+#include <linux/sysfs.h>
+#include <linux/virtio_tvq.h>
+
+#include "bus.h"
+#include "compat.h"
+#include "mgmt.h"
+
+static struct tvq_mgmt *to_tvq_mgmt(struct kobject *kobj)
+{
+	return container_of(kobj, struct tvq_mgmt, kobj);
+}
+
+static ssize_t create_store(struct kobject *kobj, struct kobj_attribute *attr,
+			    const char *buf, size_t count)
+{
+	struct tvq_mgmt *mgmt = to_tvq_mgmt(kobj);
+	struct tvq_create create;
+	const char *reason;
+	int err;
+
+	err = tvq_create_parse(buf, count, &create, &reason);
+	if (err)
+		dev_err(mgmt->parent, "create: %s\n", reason);
+	else
+		err = tvq_mgmt_create_device(mgmt, &create);
+	return err ?: count;
+}
+static struct kobj_attribute create_attr = __ATTR_WO(create);
+
+static ssize_t destroy_store(struct kobject *kobj, struct kobj_attribute *attr,
+			     const char *buf, size_t count)
+{
+	struct tvq_mgmt *mgmt = to_tvq_mgmt(kobj);
+	char name[VIRTIO_TVQ_NAME_LEN];
+	u64 id;
+	int err;
+
+	err = tvq_destroy_parse(buf, count, &id, name);
+	if (err)
+		dev_err(mgmt->parent, "destroy: not a device_id nor a name\n");
+	else
+		err = tvq_mgmt_destroy_device(mgmt, id, name);
+	if (err == -ENODEV)
+		dev_err(mgmt->parent, "destroy: no such managed device\n");
+	return err ?: count;
+}
+static struct kobj_attribute destroy_attr = __ATTR_WO(destroy);
+
+static ssize_t types_show(struct kobject *kobj, struct kobj_attribute *attr,
+			  char *buf)
+{
+	struct tvq_mgmt *mgmt = to_tvq_mgmt(kobj);
+	const char *name, *space = "";
+	ssize_t len = 0;
+	u32 type;
+
+	for (type = 1; type < 128; type++) {
+		if (!(mgmt->limits.types[type / 64] & BIT_ULL(type % 64)))
+			continue;
+		name = tvq_type_name(type);
+		if (name)
+			len += sysfs_emit_at(buf, len, "%s%s", space, name);
+		else
+			len += sysfs_emit_at(buf, len, "%s%u", space, type);
+		space = " ";
+	}
+	len += sysfs_emit_at(buf, len, "\n");
+	return len;
+}
+static struct kobj_attribute types_attr = __ATTR_RO(types);
+
+/* What the device has left is the device's to say, each time. */
+#define TVQ_LIMIT_ATTR(_name)						\
+static ssize_t _name##_show(struct kobject *kobj,			\
+			    struct kobj_attribute *attr, char *buf)	\
+{									\
+	struct tvq_limits limits;					\
+	int err = tvq_cmd_limits(to_tvq_mgmt(kobj)->cmdq, &limits);	\
+									\
+	return err ?: sysfs_emit(buf, "%u\n", limits._name);		\
+}									\
+static struct kobj_attribute _name##_attr = __ATTR_RO(_name)
+
+TVQ_LIMIT_ATTR(devices_max);
+TVQ_LIMIT_ATTR(devices_used);
+TVQ_LIMIT_ATTR(vqs_free);
+TVQ_LIMIT_ATTR(vectors_free);
+
+static struct attribute *tvq_mgmt_attrs[] = {
+	&create_attr.attr,
+	&destroy_attr.attr,
+	&types_attr.attr,
+	&devices_max_attr.attr,
+	&devices_used_attr.attr,
+	&vqs_free_attr.attr,
+	&vectors_free_attr.attr,
+	NULL
+};
+
+const struct attribute_group tvq_mgmt_group = {
+	.attrs = tvq_mgmt_attrs,
+};
+
+static void tvq_mgmt_release(struct kobject *kobj)
+{
+	kfree(to_tvq_mgmt(kobj));
+	tvq_live_put();
+}
+
+const struct kobj_type tvq_mgmt_ktype = {
+	.release = tvq_mgmt_release,
+	.sysfs_ops = &kobj_sysfs_ops,
+};
+
+static ssize_t device_id_show(struct device *dev, struct device_attribute *attr,
+			      char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", to_tvq_device(dev)->id);
+}
+static DEVICE_ATTR_RO(device_id);
+
+static ssize_t type_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	u32 type = to_tvq_device(dev)->type;
+	const char *name = tvq_type_name(type);
+
+	return name ? sysfs_emit(buf, "%s\n", name) :
+		      sysfs_emit(buf, "%u\n", type);
+}
+static DEVICE_ATTR_RO(type);
+
+static ssize_t name_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	return sysfs_emit(buf, "%s\n", to_tvq_device(dev)->name);
+}
+static DEVICE_ATTR_RO(name);
+
+static ssize_t features_show(struct device *dev, struct device_attribute *attr,
+			     char *buf)
+{
+	const u64 *features = to_tvq_device(dev)->features;
+
+	return sysfs_emit(buf, "0x%016llx%016llx\n", features[1], features[0]);
+}
+static DEVICE_ATTR_RO(features);
+
+static ssize_t num_vqs_show(struct device *dev, struct device_attribute *attr,
+			    char *buf)
+{
+	return sysfs_emit(buf, "%u\n", to_tvq_device(dev)->num_vqs);
+}
+static DEVICE_ATTR_RO(num_vqs);
+
+static ssize_t num_vectors_show(struct device *dev,
+				struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", to_tvq_device(dev)->num_vectors);
+}
+static DEVICE_ATTR_RO(num_vectors);
+
+#if TVQ_HAVE_DRIVER_OVERRIDE_ATTR
+static ssize_t driver_override_show(struct device *dev,
+				    struct device_attribute *attr, char *buf)
+{
+	ssize_t len;
+
+	device_lock(dev);
+	len = sysfs_emit(buf, "%s\n", to_tvq_device(dev)->driver_override);
+	device_unlock(dev);
+	return len;
+}
+
+static ssize_t driver_override_store(struct device *dev,
+				     struct device_attribute *attr,
+				     const char *buf, size_t count)
+{
+	int err = driver_set_override(dev, &to_tvq_device(dev)->driver_override,
+				      buf, count);
+
+	return err ?: count;
+}
+static DEVICE_ATTR_RW(driver_override);
+#endif
+
+static struct attribute *tvq_device_attrs[] = {
+	&dev_attr_device_id.attr,
+	&dev_attr_type.attr,
+	&dev_attr_name.attr,
+	&dev_attr_features.attr,
+	&dev_attr_num_vqs.attr,
+	&dev_attr_num_vectors.attr,
+#if TVQ_HAVE_DRIVER_OVERRIDE_ATTR
+	&dev_attr_driver_override.attr,
+#endif
+	NULL
+};
+
+static const struct attribute_group tvq_device_group = {
+	.attrs = tvq_device_attrs,
+};
+
+const struct attribute_group *tvq_device_groups[] = {
+	&tvq_device_group,
+	NULL
+};

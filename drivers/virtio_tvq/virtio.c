@@ -1,0 +1,716 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The personality virtio: a managed device as a struct virtio_device, so that
+ * the kernel's own drivers bind to it.
+ */
+#include <linux/cpumask.h>
+#include <linux/interrupt.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include <linux/virtio_tvq.h>
+#include <kunit/visibility.h>
+
+#include "bus.h"
+#include "compat.h"
+#include "virtio.h"
+
+/**
+ * struct tvq_virtio_vq - a queue that find_vqs has set up
+ * @vq: the virtqueue
+ * @next: the next queue on the same vector
+ * @vector: entry of the device's interrupt table or VIRTIO_TVQ_NO_VECTOR
+ * @quiet: the queue was reset: its ring may not be looked at by a handler
+ */
+struct tvq_virtio_vq {
+	struct virtqueue *vq;
+	struct tvq_virtio_vq *next;
+	u16 vector;
+	bool quiet;
+};
+
+/**
+ * struct tvq_virtio_vector - an entry of the interrupt table that is in use
+ * @vd: the device
+ * @vqs: the queues that use it
+ * @config: the configuration uses it
+ * @requested: its interrupt is requested
+ * @mask: the CPUs that it was spread to, or empty
+ * @name: in /proc/interrupts
+ */
+struct tvq_virtio_vector {
+	struct tvq_virtio *vd;
+	struct tvq_virtio_vq *vqs;
+	bool config;
+	bool requested;
+	cpumask_t mask;
+	char name[48];
+};
+
+/**
+ * struct tvq_virtio - a managed device in the virtio core
+ * @vdev: the virtio device; its release frees this structure
+ * @tdev: the managed device
+ * @status: shadow of the device status
+ * @needs_reset: the device has set DEVICE_NEEDS_RESET
+ * @warned: a void operation has failed and said so
+ * @has_vqs: @vdev has virtqueues that can be broken
+ * @vqs: by queue index
+ * @num_vqs: number of @vqs
+ * @vectors: by entry of the interrupt table
+ * @num_vectors: number of @vectors
+ * @config_vector: entry for the configuration interrupt
+ *
+ * The virtio core serialises all operations that change these, but for
+ * @needs_reset.
+ */
+struct tvq_virtio {
+	struct virtio_device vdev;
+	struct tvq_device *tdev;
+	u8 status;
+	bool needs_reset;
+	bool warned;
+	bool has_vqs;
+	struct tvq_virtio_vq *vqs;
+	unsigned int num_vqs;
+	struct tvq_virtio_vector *vectors;
+	unsigned int num_vectors;
+	u16 config_vector;
+};
+
+static struct tvq_virtio *to_tvq_virtio(struct virtio_device *vdev)
+{
+	return container_of(vdev, struct tvq_virtio, vdev);
+}
+
+/* What the operations that return nothing do with an error. */
+static void tvq_virtio_failed_op(struct tvq_virtio *vd, const char *what,
+				 int err)
+{
+	if (!vd->warned)
+		dev_err(&vd->tdev->dev, "%s failed: %pe\n", what, ERR_PTR(err));
+	vd->warned = true;
+	if (READ_ONCE(vd->has_vqs))
+		virtio_break_device(&vd->vdev);
+}
+
+static void tvq_virtio_get(struct virtio_device *vdev, unsigned int offset,
+			   void *buf, unsigned int len)
+{
+	struct tvq_virtio *vd = to_tvq_virtio(vdev);
+	int err = tvq_config_read(vd->tdev, offset, buf, len);
+
+	/* A driver that reads behind the end gets zeros, as of virtio-pci. */
+	if (err && err != -EINVAL)
+		tvq_virtio_failed_op(vd, "reading the configuration", err);
+}
+
+static void tvq_virtio_set(struct virtio_device *vdev, unsigned int offset,
+			   const void *buf, unsigned int len)
+{
+	struct tvq_virtio *vd = to_tvq_virtio(vdev);
+	int err = tvq_config_write(vd->tdev, offset, buf, len);
+
+	if (err)
+		tvq_virtio_failed_op(vd, "writing the configuration", err);
+}
+
+static u32 tvq_virtio_generation(struct virtio_device *vdev)
+{
+	return tvq_config_generation(to_tvq_virtio(vdev)->tdev);
+}
+
+static u8 tvq_virtio_get_status(struct virtio_device *vdev)
+{
+	struct tvq_virtio *vd = to_tvq_virtio(vdev);
+
+	if (READ_ONCE(vd->needs_reset))
+		return vd->status | VIRTIO_CONFIG_S_NEEDS_RESET;
+	return vd->status;
+}
+
+/*
+ * ACKNOWLEDGE and DRIVER travel with FEATURES_OK, in the one command that the
+ * device has to answer before a driver may go on. Nobody waits for DRIVER_OK
+ * nor FAILED.
+ */
+static void tvq_virtio_set_status(struct virtio_device *vdev, u8 status)
+{
+	struct tvq_virtio *vd = to_tvq_virtio(vdev);
+	u8 old = vd->status;
+	u64 features[VIRTIO_TVQ_FEATURES_U64S];
+	int err;
+
+	status &= ~VIRTIO_CONFIG_S_NEEDS_RESET;
+	/* 0 is a reset, which is an operation of its own. */
+	if (WARN_ON(!status))
+		return;
+	vd->status = status;
+	if (old & VIRTIO_CONFIG_S_FEATURES_OK) {
+		err = tvq_device_post_status(vd->tdev, status);
+		if (err)
+			tvq_virtio_failed_op(vd, "setting the status", err);
+	} else if (status & VIRTIO_CONFIG_S_FEATURES_OK) {
+		tvq_vdev_get_features(vdev, features);
+		err = tvq_device_negotiate(vd->tdev, features, status,
+					   &vd->status);
+		if (err) {
+			vd->status = status & ~VIRTIO_CONFIG_S_FEATURES_OK;
+			tvq_virtio_failed_op(vd, "negotiating features", err);
+		}
+	}
+}
+
+static void tvq_virtio_synchronize_cbs(struct virtio_device *vdev)
+{
+	struct tvq_virtio *vd = to_tvq_virtio(vdev);
+	unsigned int i;
+
+	for (i = 0; i < vd->num_vectors; i++)
+		if (vd->vectors[i].requested)
+			synchronize_irq(tvq_irq_vector(vd->tdev, i));
+}
+
+static void tvq_virtio_reset(struct virtio_device *vdev)
+{
+	struct tvq_virtio *vd = to_tvq_virtio(vdev);
+	int err = tvq_device_reset(vd->tdev);
+
+	/* The core counts on 0, whatever became of the device. */
+	vd->status = 0;
+	WRITE_ONCE(vd->needs_reset, false);
+	if (err)
+		tvq_virtio_failed_op(vd, "reset", err);
+	else
+		vd->warned = false;
+	/* Callbacks that run were for what the device did before. */
+	tvq_virtio_synchronize_cbs(vdev);
+}
+
+static u64 tvq_virtio_get_features(struct virtio_device *vdev)
+{
+	return to_tvq_virtio(vdev)->tdev->features[0];
+}
+
+static void __maybe_unused
+tvq_virtio_get_extended_features(struct virtio_device *vdev, u64 *features)
+{
+	memcpy(features, to_tvq_virtio(vdev)->tdev->features,
+	       sizeof(to_tvq_virtio(vdev)->tdev->features));
+}
+
+static int tvq_virtio_finalize_features(struct virtio_device *vdev)
+{
+	const u64 *offered = to_tvq_virtio(vdev)->tdev->features;
+
+	/* Give virtio_ring a chance to accept features. */
+	vring_transport_features(vdev);
+	/* It does not know that this transport can reset a queue. */
+	if (offered[0] & BIT_ULL(VIRTIO_F_RING_RESET))
+		__virtio_set_bit(vdev, VIRTIO_F_RING_RESET);
+
+	if (!__virtio_test_bit(vdev, VIRTIO_F_VERSION_1) ||
+	    !__virtio_test_bit(vdev, VIRTIO_F_ACCESS_PLATFORM)) {
+		dev_err(&vdev->dev,
+			"neither VERSION_1 nor ACCESS_PLATFORM can be left out\n");
+		return -EINVAL;
+	}
+	/* The features go to the device with FEATURES_OK. */
+	return 0;
+}
+
+static const char *tvq_virtio_bus_name(struct virtio_device *vdev)
+{
+	return dev_name(&to_tvq_virtio(vdev)->tdev->dev);
+}
+
+static bool tvq_virtio_notify(struct virtqueue *vq)
+{
+	return tvq_device_notify(to_tvq_virtio(vq->vdev)->tdev, vq->index,
+				 false);
+}
+
+static bool tvq_virtio_notify_with_data(struct virtqueue *vq)
+{
+	return tvq_device_notify(to_tvq_virtio(vq->vdev)->tdev,
+				 vring_notification_data(vq), true);
+}
+
+/*
+ * Always handled: a device sends a spurious interrupt with each change of a
+ * message, see irq.c.
+ */
+static irqreturn_t tvq_virtio_interrupt(int irq, void *data)
+{
+	struct tvq_virtio_vector *vector = data;
+	struct tvq_virtio_vq *vqi;
+
+	for (vqi = vector->vqs; vqi; vqi = vqi->next)
+		if (!READ_ONCE(vqi->quiet))
+			vring_interrupt(irq, vqi->vq);
+	if (vector->config) {
+		if (vector->vqs)
+			tvq_config_poll(vector->vd->tdev);
+		else
+			tvq_config_interrupt(vector->vd->tdev);
+	}
+	return IRQ_HANDLED;
+}
+
+/**
+ * tvq_virtio_assign_vectors() - which queue uses which vector
+ * @needs: for each queue, whether it has a callback
+ * @num_vqs: number of queues
+ * @num_vectors: number of vectors, 1 or more
+ * @vectors: filled in for each queue: a vector or VIRTIO_TVQ_NO_VECTOR
+ *
+ * Vector 0 is the configuration's alone, if there are at least two; the queues
+ * share the rest, evenly, in the order of their indices. With one vector, all
+ * share it.
+ *
+ * Context: any.
+ */
+VISIBLE_IF_KUNIT void tvq_virtio_assign_vectors(const bool *needs,
+						unsigned int num_vqs,
+						unsigned int num_vectors,
+						u16 *vectors)
+{
+	unsigned int first = num_vectors > 1;
+	unsigned int next = 0;
+	unsigned int i;
+
+	for (i = 0; i < num_vqs; i++)
+		vectors[i] = needs[i] ? first + next++ % (num_vectors - first) :
+					VIRTIO_TVQ_NO_VECTOR;
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_virtio_assign_vectors);
+
+static void tvq_virtio_free_irqs(struct tvq_virtio *vd)
+{
+	unsigned int i;
+
+	for (i = 0; i < vd->num_vectors; i++) {
+		struct tvq_virtio_vector *vector = &vd->vectors[i];
+		int irq = tvq_irq_vector(vd->tdev, i);
+
+		if (!vector->requested)
+			continue;
+		irq_update_affinity_hint(irq, NULL);
+		free_irq(irq, vector);
+		vector->requested = false;
+	}
+}
+
+static void tvq_virtio_del_vqs(struct virtio_device *vdev)
+{
+	struct tvq_virtio *vd = to_tvq_virtio(vdev);
+	unsigned int i;
+
+	tvq_virtio_free_irqs(vd);
+	WRITE_ONCE(vd->has_vqs, false);
+	for (i = 0; i < vd->num_vqs; i++)
+		if (vd->vqs[i].vq)
+			vring_del_virtqueue(vd->vqs[i].vq);
+	tvq_irq_free(vd->tdev);
+	kfree(vd->vqs);
+	kfree(vd->vectors);
+	vd->vqs = NULL;
+	vd->num_vqs = 0;
+	vd->vectors = NULL;
+	vd->num_vectors = 0;
+}
+
+static struct virtqueue *tvq_virtio_new_vq(struct tvq_virtio *vd,
+					   unsigned int index,
+					   const struct virtqueue_info *info)
+{
+	struct tvq_device *tdev = vd->tdev;
+	struct virtqueue *vq;
+	bool (*notify)(struct virtqueue *vq) = tvq_virtio_notify;
+
+	if (virtio_has_feature(&vd->vdev, VIRTIO_F_NOTIFICATION_DATA))
+		notify = tvq_virtio_notify_with_data;
+	vq = tvq_vring_create(index, tdev->vq_size[index], &vd->vdev, info->ctx,
+			      notify, info->callback, info->name,
+			      tvq_device_dma_dev(tdev));
+	if (vq)
+		vq->num_max = tdev->vq_size[index];
+	return vq;
+}
+
+static void tvq_virtio_describe_vq(const struct tvq_virtio_vq *vqi,
+				   struct tvq_vq_setup *setup)
+{
+	setup->index = vqi->vq->index;
+	setup->size = virtqueue_get_vring_size(vqi->vq);
+	setup->vector = vqi->vector;
+	setup->desc = virtqueue_get_desc_addr(vqi->vq);
+	setup->driver = virtqueue_get_avail_addr(vqi->vq);
+	setup->device = virtqueue_get_used_addr(vqi->vq);
+}
+
+/*
+ * Spread the vectors of the queues behind the affinity descriptor's
+ * pre-vectors over the CPUs. Not managed interrupts, whose descriptors can't be
+ * passed in for platform MSI: so a user may move them, and a CPU that goes
+ * offline hands them on. That is all that is lost if this fails.
+ */
+static void tvq_virtio_spread(struct tvq_virtio *vd,
+			      const struct irq_affinity *desc)
+{
+	unsigned int first, num, filled, i;
+	struct cpumask *masks;
+
+	first = (vd->num_vectors > 1) + (desc ? desc->pre_vectors : 0);
+	if (!desc || vd->num_vectors < 2 || first >= vd->num_vectors)
+		return;
+	num = vd->num_vectors - first;
+	masks = kcalloc(num, sizeof(*masks), GFP_KERNEL);
+	if (!masks)
+		return;
+	filled = tvq_irq_spread(masks, num);
+	for (i = 0; i < filled; i++) {
+		struct tvq_virtio_vector *vector = &vd->vectors[first + i];
+
+		cpumask_copy(&vector->mask, &masks[i]);
+		irq_set_affinity_and_hint(tvq_irq_vector(vd->tdev, first + i),
+					  &vector->mask);
+	}
+	kfree(masks);
+}
+
+/*
+ * One attempt to set all queues up, with so many vectors. -ENOSPC means that the
+ * CPUs had no vector left for *@got + 1 of them.
+ */
+static int tvq_virtio_try_vqs(struct tvq_virtio *vd, unsigned int nvqs,
+			      struct virtqueue *vqs[],
+			      struct virtqueue_info info[], const bool *needs,
+			      const u16 *assigned, unsigned int num_vectors,
+			      const struct irq_affinity *desc,
+			      unsigned int *got)
+{
+	struct tvq_device *tdev = vd->tdev;
+	struct tvq_vq_setup *setups __free(kfree) = NULL;
+	unsigned int num_vqs = 0, i;
+	int err;
+
+	*got = 0;
+	setups = kcalloc(nvqs, sizeof(*setups), GFP_KERNEL);
+	vd->vqs = kcalloc(nvqs, sizeof(*vd->vqs), GFP_KERNEL);
+	vd->vectors = kcalloc(num_vectors, sizeof(*vd->vectors), GFP_KERNEL);
+	if (!setups || !vd->vqs || !vd->vectors)
+		return -ENOMEM;
+	err = tvq_irq_alloc(tdev, num_vectors);
+	if (err)
+		return err;
+	vd->num_vectors = num_vectors;
+	vd->config_vector = 0;
+	vd->vectors[0].config = true;
+
+	for (i = 0; i < nvqs; i++) {
+		struct tvq_virtio_vq *vqi = &vd->vqs[num_vqs];
+
+		if (!info[i].name) {
+			vqs[i] = NULL;
+			continue;
+		}
+		vqi->vq = tvq_virtio_new_vq(vd, num_vqs, &info[i]);
+		if (!vqi->vq)
+			return -ENOMEM;
+		vqi->vector = assigned[num_vqs];
+		if (vqi->vector != VIRTIO_TVQ_NO_VECTOR) {
+			struct tvq_virtio_vector *vector =
+				&vd->vectors[vqi->vector];
+
+			vqi->next = vector->vqs;
+			vector->vqs = vqi;
+		}
+		vqs[i] = vqi->vq;
+		vd->num_vqs = ++num_vqs;
+	}
+	/*
+	 * Of this and a failure of the device, either tvq_virtio_failed() sees
+	 * this or the check below sees that: both are full barriers.
+	 */
+	smp_store_mb(vd->has_vqs, true);
+
+	for (i = 0; i < num_vectors; i++) {
+		struct tvq_virtio_vector *vector = &vd->vectors[i];
+		const char *what = "queues";
+
+		vector->vd = vd;
+		if (vector->config)
+			what = vector->vqs ? "all" : "config";
+		else if (vector->vqs && !vector->vqs->next)
+			what = vector->vqs->vq->name;
+		snprintf(vector->name, sizeof(vector->name), "%s-%s",
+			 dev_name(&tdev->dev), what);
+		err = request_irq(tvq_irq_vector(tdev, i), tvq_virtio_interrupt,
+				  0, vector->name, vector);
+		if (err)
+			return err;
+		vector->requested = true;
+		++*got;
+	}
+	tvq_virtio_spread(vd, desc);
+
+	for (i = 0; i < num_vqs; i++)
+		tvq_virtio_describe_vq(&vd->vqs[i], &setups[i]);
+	err = tvq_device_setup_vqs(tdev, setups, num_vqs, vd->config_vector);
+	if (err)
+		return err;
+	if (tvq_device_is_dead(tdev))
+		return -EIO;
+	return 0;
+}
+
+static int tvq_virtio_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
+			       struct virtqueue *vqs[],
+			       struct virtqueue_info info[],
+			       struct irq_affinity *desc)
+{
+	struct tvq_virtio *vd = to_tvq_virtio(vdev);
+	struct tvq_device *tdev = vd->tdev;
+	unsigned int num_vqs = 0, wanted = 1, num, got, i;
+	u16 *assigned __free(kfree) = NULL;
+	bool *needs __free(kfree) = NULL;
+	int err;
+
+	needs = kcalloc(nvqs, sizeof(*needs), GFP_KERNEL);
+	assigned = kcalloc(nvqs, sizeof(*assigned), GFP_KERNEL);
+	if (!needs || !assigned)
+		return -ENOMEM;
+	for (i = 0; i < nvqs; i++) {
+		if (!info[i].name)
+			continue;
+		needs[num_vqs] = info[i].callback;
+		wanted += needs[num_vqs++];
+	}
+	if (num_vqs > tdev->num_vqs)
+		return -ENOENT;
+
+	num = min_t(unsigned int, wanted, tdev->num_vectors);
+	err = -ENOSPC;
+	while (num) {
+		tvq_virtio_assign_vectors(needs, num_vqs, num, assigned);
+		err = tvq_virtio_try_vqs(vd, nvqs, vqs, info, needs, assigned,
+					 num, desc, &got);
+		if (!err)
+			return 0;
+		tvq_virtio_del_vqs(vdev);
+		if (err != -ENOSPC)
+			break;
+		/*
+		 * The CPUs have vectors for so many, or had; where not even the
+		 * allocation went through, fewer may.
+		 */
+		num = got ? got : num / 2;
+	}
+	if (err == -ENOSPC)
+		dev_err(&tdev->dev,
+			"not one interrupt vector is left for %u queues\n",
+			num_vqs);
+	return err;
+}
+
+static int tvq_virtio_vq_irq(struct virtqueue *vq)
+{
+	struct tvq_virtio *vd = to_tvq_virtio(vq->vdev);
+	u16 vector = vd->vqs[vq->index].vector;
+
+	if (vector == VIRTIO_TVQ_NO_VECTOR)
+		return -ENOENT;
+	return tvq_irq_vector(vd->tdev, vector);
+}
+
+static int tvq_virtio_set_vq_affinity(struct virtqueue *vq,
+				      const struct cpumask *mask)
+{
+	int irq = tvq_virtio_vq_irq(vq);
+
+	if (!vq->callback)
+		return -EINVAL;
+	if (irq < 0)
+		return irq;
+	if (!mask)
+		return irq_update_affinity_hint(irq, NULL);
+	return irq_set_affinity_and_hint(irq, mask);
+}
+
+static const struct cpumask *
+tvq_virtio_get_vq_affinity(struct virtio_device *vdev, int index)
+{
+	struct tvq_virtio *vd = to_tvq_virtio(vdev);
+	const struct cpumask *mask;
+
+	if (index < 0 || index >= vd->num_vqs ||
+	    vd->vqs[index].vector == VIRTIO_TVQ_NO_VECTOR)
+		return NULL;
+	mask = &vd->vectors[vd->vqs[index].vector].mask;
+	return cpumask_empty(mask) ? NULL : mask;
+}
+
+static int tvq_virtio_disable_vq_and_reset(struct virtqueue *vq)
+{
+	struct tvq_virtio *vd = to_tvq_virtio(vq->vdev);
+	struct tvq_virtio_vq *vqi = &vd->vqs[vq->index];
+	int irq = tvq_virtio_vq_irq(vq);
+	int err;
+
+	if (!virtio_has_feature(vq->vdev, VIRTIO_F_RING_RESET))
+		return -ENOENT;
+	err = tvq_device_reset_vq(vd->tdev, vq->index);
+	if (err)
+		return err;
+	/* A spurious interrupt must not look into a ring that is replaced. */
+	WRITE_ONCE(vqi->quiet, true);
+#ifdef CONFIG_VIRTIO_HARDEN_NOTIFICATION
+	__virtqueue_break(vq);
+#endif
+	if (irq >= 0)
+		synchronize_irq(irq);
+	vq->reset = true;
+	return 0;
+}
+
+static int tvq_virtio_enable_vq_after_reset(struct virtqueue *vq)
+{
+	struct tvq_virtio *vd = to_tvq_virtio(vq->vdev);
+	struct tvq_virtio_vq *vqi = &vd->vqs[vq->index];
+	struct tvq_vq_setup setup;
+	int err;
+
+	if (!vq->reset)
+		return -EBUSY;
+#ifdef CONFIG_VIRTIO_HARDEN_NOTIFICATION
+	__virtqueue_unbreak(vq);
+#endif
+	WRITE_ONCE(vqi->quiet, false);
+	tvq_virtio_describe_vq(vqi, &setup);
+	err = tvq_device_enable_vq(vd->tdev, &setup, vd->config_vector);
+	if (err)
+		return err;
+	vq->reset = false;
+	return 0;
+}
+
+static const struct virtio_config_ops tvq_virtio_config_ops = {
+	.get = tvq_virtio_get,
+	.set = tvq_virtio_set,
+	.generation = tvq_virtio_generation,
+	.get_status = tvq_virtio_get_status,
+	.set_status = tvq_virtio_set_status,
+	.reset = tvq_virtio_reset,
+	.find_vqs = tvq_virtio_find_vqs,
+	.del_vqs = tvq_virtio_del_vqs,
+	.synchronize_cbs = tvq_virtio_synchronize_cbs,
+	.get_features = tvq_virtio_get_features,
+	TVQ_EXTENDED_FEATURES(tvq_virtio_get_extended_features)
+	.finalize_features = tvq_virtio_finalize_features,
+	.bus_name = tvq_virtio_bus_name,
+	.set_vq_affinity = tvq_virtio_set_vq_affinity,
+	.get_vq_affinity = tvq_virtio_get_vq_affinity,
+	.disable_vq_and_reset = tvq_virtio_disable_vq_and_reset,
+	.enable_vq_after_reset = tvq_virtio_enable_vq_after_reset,
+};
+
+static void tvq_virtio_release(struct device *dev)
+{
+	kfree(to_tvq_virtio(dev_to_virtio(dev)));
+	tvq_live_put();
+}
+
+static int tvq_virtio_probe(struct tvq_device *tdev)
+{
+	struct tvq_virtio *vd;
+	int err;
+
+	vd = kzalloc(sizeof(*vd), GFP_KERNEL);
+	if (!vd)
+		return -ENOMEM;
+	vd->tdev = tdev;
+	vd->vdev.id.device = tdev->type;
+	vd->vdev.id.vendor = tdev->vendor;
+	vd->vdev.config = &tvq_virtio_config_ops;
+	vd->vdev.dev.parent = &tdev->dev;
+	vd->vdev.dev.release = tvq_virtio_release;
+
+	tvq_live_get();
+	tvq_set_drvdata(tdev, vd);
+	tvq_device_attach(tdev);
+	err = register_virtio_device(&vd->vdev);
+	if (err) {
+		tvq_device_detach(tdev);
+		put_device(&vd->vdev.dev);
+	}
+	return err;
+}
+
+static void tvq_virtio_remove(struct tvq_device *tdev)
+{
+	struct tvq_virtio *vd = tvq_get_drvdata(tdev);
+
+	/* A dead device's queues have to be broken for its driver to let go. */
+	get_device(&vd->vdev.dev);
+	unregister_virtio_device(&vd->vdev);
+	tvq_device_detach(tdev);
+	put_device(&vd->vdev.dev);
+}
+
+static void tvq_virtio_config_changed(struct tvq_device *tdev, u8 status)
+{
+	struct tvq_virtio *vd = tvq_get_drvdata(tdev);
+
+	/* Without queues there is no driver that could have read it before. */
+	if (!READ_ONCE(vd->has_vqs))
+		return;
+	if (status & VIRTIO_CONFIG_S_NEEDS_RESET &&
+	    !READ_ONCE(vd->needs_reset)) {
+		dev_err(&tdev->dev, "the device needs a reset\n");
+		WRITE_ONCE(vd->needs_reset, true);
+		virtio_break_device(&vd->vdev);
+	}
+	virtio_config_changed(&vd->vdev);
+}
+
+static void tvq_virtio_failed(struct tvq_device *tdev)
+{
+	struct tvq_virtio *vd = tvq_get_drvdata(tdev);
+
+	if (READ_ONCE(vd->has_vqs))
+		virtio_break_device(&vd->vdev);
+}
+
+static struct tvq_driver tvq_virtio_driver = {
+	.driver = {
+		.name = "virtio_tvq",
+	},
+	.probe = tvq_virtio_probe,
+	.remove = tvq_virtio_remove,
+	.config_changed = tvq_virtio_config_changed,
+	.failed = tvq_virtio_failed,
+};
+
+/**
+ * tvq_virtio_init() - register the personality virtio
+ *
+ * Context: process, may sleep.
+ * Return: 0 or an errno.
+ */
+int tvq_virtio_init(void)
+{
+	return tvq_driver_register(&tvq_virtio_driver);
+}
+
+/**
+ * tvq_virtio_exit() - unregister the personality virtio
+ *
+ * Context: process, may sleep. Unbinds its devices.
+ */
+void tvq_virtio_exit(void)
+{
+	tvq_driver_unregister(&tvq_virtio_driver);
+}
