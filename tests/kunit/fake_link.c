@@ -9,7 +9,6 @@
 #include <kunit/test.h>
 
 #include "fake_link.h"
-#include "../../drivers/virtio_tvq/xfer.h"
 
 static void fake_link_push_used(struct fake_link *link, void *tag, u32 used, bool room)
 {
@@ -93,7 +92,7 @@ static void fake_link_irq(struct work_struct *work)
 {
 	struct fake_link *link = container_of(work, struct fake_link, irq);
 
-	tvq_xfer_interrupt(link->x);
+	link->interrupt(link);
 }
 
 /**

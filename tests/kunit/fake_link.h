@@ -13,7 +13,6 @@
 #include "../../drivers/virtio_tvq/link.h"
 
 struct kunit;
-struct tvq_xfer;
 
 #define FAKE_LINK_RING	1024
 
@@ -64,10 +63,10 @@ struct fake_used {
  * @answer: if set, the device: called for each command in place of queueing it;
  *	writes the answer and returns the used length, or a negative number to
  *	leave the command unanswered. Called under the engine's lock
- * @answer_priv: for @answer
- * @shut: no interrupt follows @answer
- * @x: the engine that @irq interrupts
- * @irq: the interrupt that follows @answer
+ * @interrupt: the interrupt that follows @answer, in a work item
+ * @priv: for both
+ * @shut: no interrupt follows any more
+ * @irq: calls @interrupt
  */
 struct fake_link {
 	spinlock_t lock;	/* as above */
@@ -85,9 +84,9 @@ struct fake_link {
 	unsigned int used_tail;
 	wait_queue_head_t wait;
 	int (*answer)(struct fake_link *link, const struct fake_cmd *cmd);
-	void *answer_priv;
+	void (*interrupt)(struct fake_link *link);
+	void *priv;
 	bool shut;
-	struct tvq_xfer *x;
 	struct work_struct irq;
 };
 

@@ -112,6 +112,13 @@ static void on_done(struct tvq_msg *msg)
 	complete(&rec->done);
 }
 
+static void on_interrupt(struct fake_link *link)
+{
+	struct bed *bed = link->priv;
+
+	tvq_xfer_interrupt(bed->x);
+}
+
 static void destroy(struct bed *bed)
 {
 	fake_link_shut(bed->link);
@@ -154,7 +161,8 @@ static struct bed *start(struct kunit *test, unsigned int slots, unsigned int ti
 	params.dev = bed->dev;
 	bed->x = tvq_xfer_create(&params);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, bed->x);
-	bed->link->x = bed->x;
+	bed->link->interrupt = on_interrupt;
+	bed->link->priv = bed;
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, release, bed), 0);
 	return bed;
 }
