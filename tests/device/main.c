@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
+/* tvq-device: options and signals. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "tvq.h"
+#include "virtq.h"
+
+static const char usage[] =
+"Usage: tvq-device --socket PATH [OPTION]...\n"
+"\n"
+"A virtio management device with a transport virtqueue, for a virtual machine: QEMU\n"
+"attaches it with\n"
+"  -device '{\"driver\":\"vfio-user-pci\",\"socket\":{\"type\":\"unix\",\"path\":\"PATH\"}}'\n"
+"and needs guest memory that can be shared:\n"
+"  -object memory-backend-memfd,id=mem,size=1G,share=on -machine memory-backend=mem\n"
+"\n"
+"  --socket PATH             listen here for vfio-user; one client at a time\n"
+"  --state-dir DIR           keep in DIR what is provisioned, for the next process\n"
+"  --disk-dir DIR            the files behind disks; by default the directory disks of\n"
+"                            the state directory, or one that goes at the end\n"
+"  --devices-max N           managed devices at most (256)\n"
+"  --vqs-max N               their queues in all (4096)\n"
+"  --vectors-max N           their interrupt vectors in all (8192)\n"
+"  --device-vqs-max N        queues of one device (65)\n"
+"  --device-vectors-max N    interrupt vectors of one device (129)\n"
+"  --queue-size N            entries of a managed device's queue, a power of 2\n"
+"                            (net, blk: 256, rng: 64)\n"
+"  --transport-queue-size N  entries of the transport virtqueue, a power of 2 (128)\n"
+"  --log-level LEVEL         error, warn, info or debug (info)\n"
+"  --help                    this text\n"
+"\n"
+"SIGTERM and SIGINT end it in order. Exit status: 0, 1 for a failure, 2 for a bad option.\n";
+
+enum {
+	OPT_SOCKET = 256, OPT_STATE_DIR, OPT_DISK_DIR,
+	OPT_DEVICES_MAX, OPT_VQS_MAX, OPT_VECTORS_MAX, OPT_DEVICE_VQS_MAX, OPT_DEVICE_VECTORS_MAX,
+	OPT_QUEUE_SIZE, OPT_TRANSPORT_QUEUE_SIZE, OPT_LOG_LEVEL, OPT_HELP,
+};
+
+static const struct option options[] = {
+	{ "socket", required_argument, NULL, OPT_SOCKET },
+	{ "state-dir", required_argument, NULL, OPT_STATE_DIR },
+	{ "disk-dir", required_argument, NULL, OPT_DISK_DIR },
+	{ "devices-max", required_argument, NULL, OPT_DEVICES_MAX },
+	{ "vqs-max", required_argument, NULL, OPT_VQS_MAX },
+	{ "vectors-max", required_argument, NULL, OPT_VECTORS_MAX },
+	{ "device-vqs-max", required_argument, NULL, OPT_DEVICE_VQS_MAX },
+	{ "device-vectors-max", required_argument, NULL, OPT_DEVICE_VECTORS_MAX },
+	{ "queue-size", required_argument, NULL, OPT_QUEUE_SIZE },
+	{ "transport-queue-size", required_argument, NULL, OPT_TRANSPORT_QUEUE_SIZE },
+	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ NULL, 0, NULL, 0 },
+};
+
+static void __attribute__((noreturn, format(printf, 1, 2))) bad_option(const char *fmt, ...)
+{
+	va_list args;
+
+	fputs("tvq-device: ", stderr);
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fputs("\nTry 'tvq-device --help'.\n", stderr);
+	exit(2);
+}
+
+static unsigned long number(const char *name, const char *text, unsigned long min,
+			    unsigned long max, bool power_of_2)
+{
+	unsigned long value;
+	char *end;
+
+	errno = 0;
+	value = strtoul(text, &end, 0);
+	if (errno || end == text || *end || strchr(text, '-') || value < min || value > max)
+		bad_option("--%s %s: not a number from %lu to %lu", name, text, min, max);
+	if (power_of_2 && (value & (value - 1)))
+		bad_option("--%s %s: not a power of 2", name, text);
+	return value;
+}
+
+
+static const char *path(const char *name, const char *text)
+{
+	if (!*text)
+		bad_option("--%s: an empty argument", name);
+	return text;
+}
+
+static void parse(int argc, char **argv, struct tvq_options *opt)
+{
+	enum log_level level;
+	const char *name;
+	int c, i = -1;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":", options, &i)) != -1) {
+		name = i >= 0 ? options[i].name : "";
+		switch (c) {
+		case OPT_SOCKET:
+			opt->socket = path(name, optarg);
+			break;
+		case OPT_STATE_DIR:
+			opt->state_dir = path(name, optarg);
+			break;
+		case OPT_DISK_DIR:
+			opt->disk_dir = path(name, optarg);
+			break;
+		case OPT_DEVICES_MAX:
+			opt->devices_max = number(name, optarg, 1, TVQ_DEVICES_LIMIT, false);
+			break;
+		case OPT_VQS_MAX:
+			opt->vqs_max = number(name, optarg, 1, 1u << 24, false);
+			break;
+		case OPT_VECTORS_MAX:
+			opt->vectors_max = number(name, optarg, 1, 1u << 24, false);
+			break;
+		case OPT_DEVICE_VQS_MAX:
+			opt->device_vqs_max = number(name, optarg, 1, VIRTIO_TVQ_DEVICE_VQS_MAX, false);
+			break;
+		case OPT_DEVICE_VECTORS_MAX:
+			opt->device_vectors_max = number(name, optarg, 1, 2048, false);
+			break;
+		case OPT_QUEUE_SIZE:
+			opt->queue_size = number(name, optarg, 2, VQ_SIZE_MAX, true);
+			break;
+		case OPT_TRANSPORT_QUEUE_SIZE:
+			opt->transport_queue_size = number(name, optarg, 2, VQ_SIZE_MAX, true);
+			break;
+		case OPT_LOG_LEVEL:
+			if (log_parse_level(optarg, &level))
+				bad_option("--log-level %s: not error, warn, info or debug", optarg);
+			log_set_level(level);
+			break;
+		case OPT_HELP:
+			fputs(usage, stdout);
+			exit(0);
+		case ':':
+			bad_option("%s: an argument is missing", argv[optind - 1]);
+		default:
+			bad_option("%s: no such option", argv[optind - 1]);
+		}
+		i = -1;
+	}
+	if (optind < argc)
+		bad_option("%s: not an option", argv[optind]);
+	if (!opt->socket)
+		bad_option("--socket is missing");
+}
+
+int main(int argc, char **argv)
+{
+	struct tvq_options opt;
+	static struct tvq tvq;
+	sigset_t signals;
+	int stop_fd, ret;
+
+	tvq_default_options(&opt);
+	parse(argc, argv, &opt);
+
+	/* Before there are other threads, so that all of them have it so. */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	stop_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+	if (stop_fd < 0) {
+		log_error("signalfd: %s", strerror(errno));
+		return 1;
+	}
+	if (tvq_start(&tvq, &opt))
+		return 1;
+	log_info("listening on %s", opt.socket);
+	ret = tvq_run(&tvq, stop_fd);
+	log_info("ending");
+	tvq_stop(&tvq);
+	close(stop_fd);
+	return ret ? 1 : 0;
+}

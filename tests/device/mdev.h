@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause */
+/*
+ * A managed device: what is provisioned, what a driver has set, its worker.
+ *
+ * A device type is a struct mdev_type. Its functions are called in the worker of
+ * the device, but for those that say otherwise.
+ */
+#ifndef TVQ_MDEV_H
+#define TVQ_MDEV_H
+
+#include <stdatomic.h>
+
+#include "job.h"
+#include "tvq.h"
+#include "virtq.h"
+
+#define MDEV_CONFIG_MAX		64
+#define MDEV_BUDGET		64	/* buffers served before looking for commands */
+
+/* An error of a command: status and qualifier in one int, 0 is OK. */
+#define CMD_ERR(status, q)	(VIRTIO_TVQ_STATUS_##status << 16 | VIRTIO_TVQ_Q_##q)
+
+/* What CREATE, the control socket and the state file say about a device. */
+struct mdev_params {
+	uint32_t type;
+	uint16_t vqs;				/* as the type counts; 0: a default */
+	uint16_t num_vectors;			/* 0: a default */
+	bool have_features;
+	uint64_t features[VIRTIO_TVQ_FEATURES_U64S];
+	char name[VIRTIO_TVQ_NAME_LEN];
+	char serial[VIRTIO_TVQ_SERIAL_LEN + 1];
+	bool have_capacity;
+	uint64_t capacity;			/* sectors of 512 bytes */
+	bool have_mac;
+	uint8_t mac[6];
+	bool have_mtu;
+	uint16_t mtu;
+	/* What could not be read: refused when it is its turn */
+	bool bad_name;
+	bool bad_serial;
+	bool bad_config;
+};
+
+struct mdev;
+
+struct mdev_type {
+	uint32_t type;
+	const char *name;
+	bool has_config_interrupt;		/* wants a vector for it */
+	bool has_serial;
+	uint64_t features;			/* all that can be offered */
+	/* Called by creators: what the device would offer when nothing is asked for. */
+	uint64_t (*default_features)(const struct mdev_params *params);
+	/* Whether each bit comes with those that it requires. */
+	bool (*features_ok)(uint64_t features);
+	/* One field of the initial configuration. Return: false if it cannot be provisioned. */
+	bool (*init_field)(struct mdev_params *params, uint16_t offset, uint16_t len,
+			   const uint8_t *data);
+	/* All queues that params ask for, the control queue included. */
+	uint32_t (*num_vqs)(const struct mdev_params *params);
+	uint16_t (*queue_size)(struct mdev *mdev, uint16_t index);
+	/* Called by the creator, before the worker runs. Return: CMD_ERR or 0. */
+	int (*create)(struct mdev *mdev);
+	void (*destroy)(struct mdev *mdev);
+	void (*reset)(struct mdev *mdev);
+	void (*start)(struct mdev *mdev);	/* DRIVER_OK has been set */
+	/* The driver has written; data is what it wrote. Return: whether anything changed. */
+	bool (*config_write)(struct mdev *mdev, uint32_t offset, const uint8_t *data,
+			     uint32_t len);
+	/* Serve a queue. Return: whether there is more to do at once. */
+	bool (*serve)(struct mdev *mdev, struct virtq *vq);
+	void (*queue_reset)(struct mdev *mdev, struct virtq *vq);
+	/* For the control socket. Return: 0 or a negative error. */
+	int (*resize)(struct mdev *mdev, uint64_t sectors);
+	int (*link)(struct mdev *mdev, bool up);
+	/* What the type adds to a line of the list. With mdev.lock, any thread. */
+	void (*describe)(struct mdev *mdev, char *text, size_t size);
+};
+
+struct msi_entry {
+	uint64_t address;
+	uint32_t data;
+	bool active;
+	bool masked;
+	bool pending;
+	/* A message is on its way, with this id: an event until it has arrived is kept in again. */
+	bool in_flight;
+	bool again;
+	uint16_t flight_id;
+};
+
+struct mdev {
+	struct tvq *tvq;
+	const struct mdev_type *type;
+	uint64_t id;
+	struct mdev_params params;		/* complete; mac, capacity: under lock */
+	uint64_t features;			/* offered */
+	uint16_t num_vqs;
+	uint16_t num_vectors;
+	uint32_t slot;				/* doorbell page */
+	uint32_t config_len;
+
+	struct mailbox mbox;
+	_Atomic uint64_t kicked[VIRTIO_TVQ_DEVICE_VQS_MAX / 64];	/* a bit for each queue */
+	_Atomic bool send_pending;		/* the function has become bus master */
+
+	/* The worker writes these under lock, and reads them without; others read under it. */
+	pthread_mutex_t lock;
+	uint8_t status;
+	uint8_t config[MDEV_CONFIG_MAX];
+	uint32_t generation;
+
+	/* The worker's own */
+	uint64_t epoch;
+	bool dying;
+	uint64_t driver_features;
+	uint16_t config_vector;
+	bool config_pending;			/* an interrupt is owed as soon as DRIVER_OK is set */
+	struct virtq *vqs;
+	struct vq_chain chain;
+	void *priv;				/* of the type */
+
+	pthread_mutex_t msi_lock;		/* guards msi and msi_epoch */
+	uint64_t msi_epoch;
+	struct msi_entry *msi;
+};
+
+extern const struct mdev_type blk_type, rng_type;
+
+const struct mdev_type *mdev_type_by_id(uint32_t type);
+const struct mdev_type *mdev_type_by_name(const char *name);
+const struct mdev_type *mdev_type_at(unsigned int i);
+
+/* The description of a new device: how long it may be, and what it is. */
+struct mdev_reply {
+	uint32_t room;
+	uint32_t len;
+	uint8_t *buf;				/* the caller frees it, whatever was returned */
+};
+
+int mdev_create(struct tvq *tvq, const struct mdev_params *wanted, uint64_t id, bool announce,
+		struct mdev_reply *reply, uint64_t *new_id);
+bool mdev_name_ok(const char *name);
+
+/* With tvq.lock, in any thread */
+struct mdev *mdev_find(struct tvq *tvq, uint64_t id);
+struct mdev *mdev_find_name(struct tvq *tvq, const char *name);
+void mdev_doorbell(struct tvq *tvq, uint64_t slot, uint32_t value, uint32_t len);
+void mdev_kick(struct mdev *mdev);
+void mdev_written(void *dev, uint16_t id, uint64_t cookie);
+
+/* In the worker */
+bool mdev_has(const struct mdev *mdev, unsigned int bit);
+void mdev_reset(struct mdev *mdev);
+void mdev_remove(struct mdev *mdev, bool announce);
+void mdev_set_status(struct mdev *mdev, uint8_t status);
+void mdev_needs_reset(struct mdev *mdev);
+void mdev_config_changed(struct mdev *mdev);
+void mdev_kick_queue(struct mdev *mdev, uint16_t index);
+void mdev_notify(struct mdev *mdev, struct virtq *vq);
+void mdev_msi_set(struct mdev *mdev, uint16_t first, uint16_t count,
+		  const struct virtio_tvq_msi_entry *entries);
+void mdev_msi_get(struct mdev *mdev, uint16_t first, uint16_t count,
+		  struct virtio_tvq_msi_entry *entries);
+void mdev_info(struct mdev *mdev, void *buf);
+uint32_t mdev_info_len(const struct mdev *mdev);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause */
+/*
+ * The reference device as a whole.
+ *
+ *	client (QEMU)
+ *	  | vfio-user			vfu.c	socket thread
+ *	PCI function			pci.c	socket thread
+ *	  | transport virtqueue		transport.c	transport thread
+ *	commands			cmds.c	of the management device: its own thread;
+ *	  |					of a managed device: that one's worker
+ *	managed devices			mdev.c	a worker thread each
+ *	  |
+ *	device types			blk.c rng.c
+ *
+ * The worker of a managed device owns all of its state: it executes the device's
+ * commands and serves its queues. So commands for one device take effect in
+ * order, a reset finds nobody else at work, and what is slow, is slow for that
+ * device alone.
+ *
+ * Locks, outermost first:
+ *	tvq.create_lock		one creation at a time
+ *	state.lock		one write of the state file at a time
+ *	mem.lock		guest memory; for reading: a section (mem.h)
+ *	transport.lock		the used side of the transport virtqueue
+ *	tvq.lock		the table of managed devices and the limits
+ *	mdev.lock		a managed device: what others than its worker read
+ *	mdev.mbox_lock		its mailbox
+ *	mdev.msi_lock		its interrupt table
+ *	vfu.send_lock, vfu.irq_lock
+ */
+#ifndef TVQ_H
+#define TVQ_H
+
+#include <endian.h>
+#include <linux/virtio_tvq.h>
+
+#include "mem.h"
+#include "pci.h"
+#include "state.h"
+#include "transport.h"
+#include "vfu.h"
+
+#define TVQ_VENDOR		0x1af4
+#define TVQ_DEVICES_LIMIT	65536
+#define TVQ_CONFIG_MAX		256
+#define TVQ_COMMAND_MAX		(256u << 10)
+
+/* From <linux/virtio_config.h>, which Debian 12's headers have only in part. */
+#define F_RING_INDIRECT		28
+#define F_RING_EVENT_IDX	29
+#define F_VERSION_1		32
+#define F_ACCESS_PLATFORM	33
+#define F_RING_RESET		40
+
+#define S_ACKNOWLEDGE		1
+#define S_DRIVER		2
+#define S_DRIVER_OK		4
+#define S_FEATURES_OK		8
+#define S_NEEDS_RESET		0x40
+#define S_FAILED		0x80
+
+#define BIT64(n)		(1ull << (n))
+
+struct tvq_options {
+	const char *socket;
+	const char *control;
+	const char *state_dir;
+	const char *disk_dir;
+	const char *tap;
+	uint32_t devices_max;
+	uint32_t vqs_max;
+	uint32_t vectors_max;
+	uint16_t device_vqs_max;
+	uint16_t device_vectors_max;
+	uint16_t queue_size;			/* 0: the type's own */
+	uint16_t transport_queue_size;
+	uint8_t mac_prefix[3];
+};
+
+struct mdev;
+
+struct tvq {
+	struct tvq_options opt;
+	struct mem mem;
+	struct vfu vfu;
+	struct pci pci;
+	struct transport transport;
+	struct state state;
+	char *disk_dir;
+	bool disk_dir_is_temporary;
+
+	pthread_mutex_t create_lock;
+
+	/* lock guards these. */
+	pthread_mutex_t lock;
+	pthread_cond_t gone;		/* num_workers went down */
+	struct mdev **devices;		/* num_devices of them, by rising id */
+	uint32_t num_devices;
+	struct mdev **slots;		/* by doorbell page */
+	uint32_t num_workers;		/* threads of managed devices that run */
+	uint32_t vqs_used;
+	uint32_t vectors_used;
+	uint64_t next_id;
+	uint64_t generation;		/* of the list of devices */
+};
+
+void tvq_default_options(struct tvq_options *opt);
+int tvq_start(struct tvq *tvq, const struct tvq_options *opt);
+int tvq_run(struct tvq *tvq, int stop_fd);
+void tvq_stop(struct tvq *tvq);
+
+void tvq_kick_all(struct tvq *tvq);
+void tvq_reset_all(struct tvq *tvq);
+void tvq_announce(struct tvq *tvq);
+
+#endif

@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
+/* Split virtqueues as the device sees them. */
+#include <endian.h>
+#include <errno.h>
+#include <linux/virtio_ring.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "virtq.h"
+
+#define PAGE		4096u
+
+/* Offsets in the driver area (available ring) and the device area (used ring). */
+#define AVAIL_FLAGS	0
+#define AVAIL_IDX	2
+#define AVAIL_RING(i)	(4 + 2 * (uint32_t)(i))
+#define USED_FLAGS	0
+#define USED_IDX	2
+#define USED_RING(i)	(4 + 8 * (uint32_t)(i))
+
+void vq_init(struct virtq *vq, struct mem *mem, uint16_t index)
+{
+	memset(vq, 0, sizeof(*vq));
+	vq->mem = mem;
+	vq->index = index;
+	vq->vector = 0xffff;
+}
+
+bool vq_size_ok(uint32_t size, uint32_t max)
+{
+	return size && size <= max && !(size & (size - 1));
+}
+
+static uint32_t desc_len(uint16_t size)
+{
+	return 16u * size;
+}
+
+static uint32_t driver_len(uint16_t size)
+{
+	return AVAIL_RING(size) + 2;	/* with used_event */
+}
+
+static uint32_t device_len(uint16_t size)
+{
+	return USED_RING(size) + 2;	/* with avail_event */
+}
+
+bool vq_addresses_ok(uint16_t size, uint64_t desc, uint64_t driver, uint64_t device)
+{
+	return !(desc & 15) && !(driver & 1) && !(device & 3) &&
+	       desc + desc_len(size) > desc && driver + driver_len(size) > driver &&
+	       device + device_len(size) > device;
+}
+
+static int area_init(struct vq_area *area, uint64_t gpa, uint32_t len)
+{
+	area->gpa = gpa;
+	area->len = len;
+	area->pages = ((gpa & (PAGE - 1)) + len + PAGE - 1) / PAGE;
+	area->page = calloc(area->pages, sizeof(*area->page));
+	return area->page ? 0 : -ENOMEM;
+}
+
+static void area_exit(struct vq_area *area)
+{
+	free(area->page);
+	memset(area, 0, sizeof(*area));
+}
+
+/* Look the pages up. A ring need not lie in one piece in the device's own memory. */
+static int area_lookup(struct mem *mem, struct vq_area *area, unsigned int access)
+{
+	uint64_t gpa = area->gpa, end = area->gpa + area->len, next;
+	uint32_t i;
+	uint8_t *p;
+
+	for (i = 0; i < area->pages; i++, gpa = next) {
+		next = (gpa & ~(uint64_t)(PAGE - 1)) + PAGE;
+		if (next > end || next < gpa)
+			next = end;
+		p = mem_ptr(mem, gpa, next - gpa, access);
+		if (!p)
+			return -EFAULT;
+		area->page[i] = p - (gpa & (PAGE - 1));
+	}
+	return 0;
+}
+
+static void *area_at(struct vq_area *area, uint32_t offset)
+{
+	uint32_t at = (area->gpa & (PAGE - 1)) + offset;
+
+	return area->page[at / PAGE] + at % PAGE;
+}
+
+static uint16_t get16(struct vq_area *area, uint32_t offset)
+{
+	return le16toh(__atomic_load_n((uint16_t *)area_at(area, offset), __ATOMIC_ACQUIRE));
+}
+
+static void put16(struct vq_area *area, uint32_t offset, uint16_t value)
+{
+	__atomic_store_n((uint16_t *)area_at(area, offset), htole16(value), __ATOMIC_RELEASE);
+}
+
+static void put32(struct vq_area *area, uint32_t offset, uint32_t value)
+{
+	__atomic_store_n((uint32_t *)area_at(area, offset), htole32(value), __ATOMIC_RELAXED);
+}
+
+int vq_enable(struct virtq *vq, uint16_t size, uint64_t desc, uint64_t driver, uint64_t device,
+	      bool event_idx, bool indirect)
+{
+	vq->size = size;
+	vq->event_idx = event_idx;
+	vq->indirect = indirect;
+	vq->avail_idx = 0;
+	vq->used_idx = 0;
+	vq->fill = 0;
+	vq->signalled_valid = false;
+	vq->broken = false;
+	vq->generation = 0;
+	if (area_init(&vq->desc, desc, desc_len(size)) ||
+	    area_init(&vq->driver, driver, driver_len(size)) ||
+	    area_init(&vq->device, device, device_len(size))) {
+		vq_disable(vq);
+		return -ENOMEM;
+	}
+	vq->enabled = true;
+	return 0;
+}
+
+void vq_disable(struct virtq *vq)
+{
+	vq->enabled = false;
+	vq->broken = false;
+	area_exit(&vq->desc);
+	area_exit(&vq->driver);
+	area_exit(&vq->device);
+}
+
+static int vq_break(struct virtq *vq, const char *why)
+{
+	log_warn("queue %u: %s", vq->index, why);
+	vq->broken = true;
+	return -1;
+}
+
+/* Before any access to the ring: it may lie elsewhere since the last section. */
+static int vq_ready(struct virtq *vq)
+{
+	if (!vq->enabled || vq->broken)
+		return -1;
+	if (vq->generation == vq->mem->generation + 1)
+		return 0;
+	if (area_lookup(vq->mem, &vq->desc, MEM_READ) ||
+	    area_lookup(vq->mem, &vq->driver, MEM_READ) ||
+	    area_lookup(vq->mem, &vq->device, MEM_READ | MEM_WRITE))
+		return vq_break(vq, "the ring is not in memory that the device can reach");
+	/* 0 is never looked up. */
+	vq->generation = vq->mem->generation + 1;
+	return 0;
+}
+
+static int chain_add(struct vq_chain *chain, const struct vring_desc *desc)
+{
+	unsigned int num = chain->num_out + chain->num_in;
+	uint32_t len = le32toh(desc->len);
+	struct mem_seg *seg;
+
+	if (num == chain->room) {
+		seg = realloc(chain->seg, (num ? 2 * num : 16) * sizeof(*seg));
+		if (!seg)
+			return -1;
+		chain->seg = seg;
+		chain->room = num ? 2 * num : 16;
+	}
+	chain->seg[num].gpa = le64toh(desc->addr);
+	chain->seg[num].len = len;
+	if (le16toh(desc->flags) & VRING_DESC_F_WRITE) {
+		chain->num_in++;
+		chain->in_len += len;
+	} else {
+		if (chain->num_in)
+			return -1;	/* readable behind writable */
+		chain->num_out++;
+		chain->out_len += len;
+	}
+	return 0;
+}
+
+static int walk_indirect(struct virtq *vq, struct vq_chain *chain, const struct vring_desc *table)
+{
+	uint32_t len = le32toh(table->len), num = len / sizeof(*table), i = 0, n;
+	uint64_t gpa = le64toh(table->addr);
+	struct vring_desc desc;
+
+	if (!vq->indirect)
+		return vq_break(vq, "an indirect descriptor that was not negotiated");
+	if (!len || len % sizeof(*table) || num > VQ_INDIRECT_MAX)
+		return vq_break(vq, "the length of an indirect table");
+	for (n = 0; n < num; n++) {
+		if (mem_read(vq->mem, gpa + 16ull * i, &desc, sizeof(desc)))
+			return vq_break(vq, "an indirect table that is not in memory");
+		if (le16toh(desc.flags) & VRING_DESC_F_INDIRECT)
+			return vq_break(vq, "an indirect descriptor in an indirect table");
+		if (chain_add(chain, &desc))
+			return vq_break(vq, "a readable descriptor behind a writable one");
+		if (!(le16toh(desc.flags) & VRING_DESC_F_NEXT))
+			return 0;
+		i = le16toh(desc.next);
+		if (i >= num)
+			return vq_break(vq, "a descriptor index outside an indirect table");
+	}
+	return vq_break(vq, "a loop in an indirect table");
+}
+
+/**
+ * vq_pop - take the next available chain
+ * @vq: the queue
+ * @chain: filled in; what it holds is used again
+ *
+ * Return: 1 if there was one, 0 if not, -1 if the queue is or now became broken.
+ */
+int vq_pop(struct virtq *vq, struct vq_chain *chain)
+{
+	uint16_t avail, i, flags, n;
+	struct vring_desc desc;
+
+	if (vq_ready(vq))
+		return -1;
+	avail = get16(&vq->driver, AVAIL_IDX) - vq->avail_idx;
+	if (!avail)
+		return 0;
+	if (avail > vq->size)
+		return vq_break(vq, "more buffers are available than the ring holds");
+
+	chain->num_out = 0;
+	chain->num_in = 0;
+	chain->out_len = 0;
+	chain->in_len = 0;
+	i = get16(&vq->driver, AVAIL_RING(vq->avail_idx & (vq->size - 1)));
+	chain->head = i;
+	for (n = 0; ; n++) {
+		if (i >= vq->size)
+			return vq_break(vq, "a descriptor index outside the ring");
+		if (n == vq->size)
+			return vq_break(vq, "a loop of descriptors");
+		memcpy(&desc, area_at(&vq->desc, 16u * i), sizeof(desc));
+		flags = le16toh(desc.flags);
+		if (flags & VRING_DESC_F_INDIRECT) {
+			if (flags & VRING_DESC_F_NEXT)
+				return vq_break(vq, "an indirect descriptor with a successor");
+			if (walk_indirect(vq, chain, &desc))
+				return -1;
+			break;
+		}
+		if (chain_add(chain, &desc))
+			return vq_break(vq, "a readable descriptor behind a writable one");
+		if (!(flags & VRING_DESC_F_NEXT))
+			break;
+		i = le16toh(desc.next);
+	}
+	/* A used length has 32 bits. */
+	if (chain->in_len > UINT32_MAX || chain->out_len > UINT32_MAX)
+		return vq_break(vq, "a chain of 4 GiB or more");
+	vq->avail_idx++;
+	return 1;
+}
+
+/* Undo the last num vq_pop(): the chains will be taken again. */
+void vq_unpop(struct virtq *vq, unsigned int num)
+{
+	vq->avail_idx -= num;
+}
+
+/* Give a chain back; the driver sees it after vq_flush(). */
+void vq_fill(struct virtq *vq, const struct vq_chain *chain, uint32_t written)
+{
+	uint32_t at;
+
+	if (vq_ready(vq))
+		return;
+	at = USED_RING((vq->used_idx + vq->fill) & (vq->size - 1));
+	put32(&vq->device, at, chain->head);
+	put32(&vq->device, at + 4, written);
+	vq->fill++;
+}
+
+void vq_flush(struct virtq *vq)
+{
+	uint16_t old = vq->used_idx;
+
+	if (vq_ready(vq))
+		return;
+	vq->used_idx += vq->fill;
+	/* The counter has wrapped past what was signalled: forget that. */
+	if (vq->signalled_valid &&
+	    (uint16_t)(vq->used_idx - vq->signalled) < (uint16_t)(vq->used_idx - old))
+		vq->signalled_valid = false;
+	vq->fill = 0;
+	put16(&vq->device, USED_IDX, vq->used_idx);
+}
+
+void vq_push(struct virtq *vq, const struct vq_chain *chain, uint32_t written)
+{
+	vq_fill(vq, chain, written);
+	vq_flush(vq);
+}
+
+/* Whether the driver wants to hear of what was flushed since it was asked last. */
+bool vq_should_notify(struct virtq *vq)
+{
+	uint16_t old = vq->signalled, event;
+	bool valid = vq->signalled_valid;
+
+	if (vq_ready(vq))
+		return false;
+	/* Pairs with the driver's barrier between asking and looking again. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (!vq->event_idx)
+		return !(get16(&vq->driver, AVAIL_FLAGS) & VRING_AVAIL_F_NO_INTERRUPT);
+	event = get16(&vq->driver, AVAIL_RING(vq->size));
+	vq->signalled = vq->used_idx;
+	vq->signalled_valid = true;
+	return !valid || vring_need_event(event, vq->used_idx, old);
+}
+
+/* Ask for no doorbell while the queue is being worked on. */
+void vq_disable_notify(struct virtq *vq)
+{
+	if (!vq_ready(vq) && !vq->event_idx)
+		put16(&vq->device, USED_FLAGS, VRING_USED_F_NO_NOTIFY);
+}
+
+/* Ask for a doorbell. Return: whether a buffer came in the meantime. */
+bool vq_enable_notify(struct virtq *vq)
+{
+	if (vq_ready(vq))
+		return false;
+	if (vq->event_idx)
+		put16(&vq->device, USED_RING(vq->size), vq->avail_idx);
+	else
+		put16(&vq->device, USED_FLAGS, 0);
+	/* Pairs with the driver's barrier between making available and looking. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return get16(&vq->driver, AVAIL_IDX) != vq->avail_idx;
+}
+
+void vq_chain_free(struct vq_chain *chain)
+{
+	free(chain->seg);
+	memset(chain, 0, sizeof(*chain));
+}
+
+int vq_chain_copy(struct vq_chain *to, const struct vq_chain *from)
+{
+	unsigned int num = from->num_out + from->num_in;
+
+	*to = *from;
+	to->room = num;
+	to->seg = malloc((num ? num : 1) * sizeof(*to->seg));
+	if (!to->seg)
+		return -ENOMEM;
+	if (num)
+		memcpy(to->seg, from->seg, num * sizeof(*to->seg));
+	return 0;
+}
+
+static int segs_copy(struct mem *mem, const struct mem_seg *seg, unsigned int num,
+		     uint64_t offset, void *buf, uint64_t len, bool write)
+{
+	uint64_t part;
+	int ret;
+
+	for (; num && len; num--, seg++) {
+		if (offset >= seg->len) {
+			offset -= seg->len;
+			continue;
+		}
+		part = seg->len - offset;
+		if (part > len)
+			part = len;
+		if (write)
+			ret = mem_write(mem, seg->gpa + offset, buf, part);
+		else
+			ret = mem_read(mem, seg->gpa + offset, buf, part);
+		if (ret)
+			return ret;
+		buf = (uint8_t *)buf + part;
+		len -= part;
+		offset = 0;
+	}
+	return len ? -EFAULT : 0;
+}
+
+/* Read from the readable part of a chain, all of it or -EFAULT. */
+int vq_read(struct mem *mem, const struct vq_chain *chain, uint64_t offset, void *buf,
+	    uint64_t len)
+{
+	return segs_copy(mem, chain->seg, chain->num_out, offset, buf, len, false);
+}
+
+/* Write to the writable part of a chain, all of it or -EFAULT. */
+int vq_write(struct mem *mem, const struct vq_chain *chain, uint64_t offset, const void *buf,
+	     uint64_t len)
+{
+	return segs_copy(mem, chain->seg + chain->num_out, chain->num_in, offset, (void *)buf, len,
+			 true);
+}
