@@ -361,12 +361,12 @@ tvq_debug_make()
 		mkdir boot
 		cp arch/x86/boot/bzImage boot/vmlinuz
 		cp include/config/kernel.release boot/release
-		rm -f install/lib/modules/*/build vmlinux* System.map
-		find . -path ./scripts -prune -o -path ./tools -prune -o \
-			-path ./install -prune -o -type f \( -name "*.o" -o \
-			-name "*.a" -o -name "*.ko" -o -name ".*.cmd" -o \
-			-name "*.mod*" -o -name "vmlinux*" \) \
-			! -name Module.symvers ! -name module.lds -delete'
+		rm -f install/lib/modules/*/build vmlinux* .tmp_vmlinux* System.map
+		find . -type f ! -path "./scripts/*" ! -path "./tools/*" \
+			! -path "./install/*" ! -path "./boot/*" \
+			! -name Module.symvers ! -name module.lds \( \
+			-name "*.[oa]" -o -name "*.ko" -o -name ".*.cmd" -o \
+			-name "*.mod*" -o -name "vmlinux*" \) -delete'
 }
 
 # tvq_debug: path of the debug kernel: boot/, install/lib/modules/, and the
@@ -380,7 +380,7 @@ tvq_debug()
 	source=$(tvq_source)
 	tvq_artifact "debug-$({
 		echo "${source##*/}"
-		cat "$TVQ_DEBUG_CONFIG"
+		grep ^CONFIG_ "$TVQ_DEBUG_CONFIG"
 		declare -f tvq_debug_make
 		} | tvq_hash)" tvq_debug_make "$tree" "$source"
 }
