@@ -378,7 +378,7 @@ static int tvq_config_refresh(struct tvq_device *tdev, u8 *status)
 	lockdep_assert_held(&tdev->config_lock);
 	if (tvq_device_is_dead(tdev))
 		return -EIO;
-	config = kmalloc(sizeof(*config), GFP_KERNEL);
+	config = kmalloc_obj(*config);
 	if (!config)
 		return -ENOMEM;
 	err = tvq_cmd_get_config(tdev->cmdq, tdev->id, config);
@@ -491,7 +491,7 @@ int tvq_config_write(struct tvq_device *tdev, unsigned int offset,
 	struct tvq_config *config __free(kfree) = NULL;
 	int err;
 
-	config = kmalloc(sizeof(*config), GFP_KERNEL);
+	config = kmalloc_obj(*config);
 	if (!config)
 		return -ENOMEM;
 	guard(mutex)(&tdev->config_lock);
@@ -661,7 +661,7 @@ struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
 				    const struct tvq_info *info,
 				    void __iomem *doorbell)
 {
-	struct tvq_device *tdev = kzalloc(sizeof(*tdev), GFP_KERNEL);
+	struct tvq_device *tdev = kzalloc_obj(*tdev);
 	int err;
 
 	if (!tdev)

@@ -224,7 +224,7 @@ static int tvq_cmd_post(struct tvq_cmdq *q, struct tvq_msg *msg, gfp_t gfp,
 
 	if (!msg)
 		return -ENOMEM;
-	post = kzalloc(sizeof(*post), gfp);
+	post = kzalloc_obj(*post, gfp);
 	if (!post)
 		goto out;
 	post->q = q;
@@ -275,7 +275,7 @@ struct tvq_cmdq *tvq_cmdq_create(const struct tvq_link_ops *ops, void *link,
 		.priv = priv,
 		.dev = dev,
 	};
-	struct tvq_cmdq *q = kzalloc(sizeof(*q), GFP_KERNEL);
+	struct tvq_cmdq *q = kzalloc_obj(*q);
 
 	if (!q)
 		return ERR_PTR(-ENOMEM);

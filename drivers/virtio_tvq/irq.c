@@ -616,7 +616,7 @@ struct irq_domain *tvq_irq_domain_create(struct device *parent)
 {
 	struct irq_domain *above = dev_get_msi_domain(parent);
 	struct tvq_irq_domain *td __free(kfree) =
-		kzalloc(sizeof(*td), GFP_KERNEL);
+		kzalloc_obj(*td);
 	struct fwnode_handle *fwnode;
 	struct irq_domain *domain;
 	char *name;

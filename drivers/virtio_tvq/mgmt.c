@@ -432,7 +432,7 @@ void tvq_mgmt_config_interrupt(struct tvq_mgmt *mgmt)
  */
 struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 {
-	struct tvq_mgmt *mgmt = kzalloc(sizeof(*mgmt), GFP_KERNEL);
+	struct tvq_mgmt *mgmt = kzalloc_obj(*mgmt);
 	int err;
 
 	if (!mgmt)

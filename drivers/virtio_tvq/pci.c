@@ -528,7 +528,7 @@ static int tvq_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	struct tvq_pci *tp;
 	int err;
 
-	tp = kzalloc(sizeof(*tp), GFP_KERNEL);
+	tp = kzalloc_obj(*tp);
 	if (!tp)
 		return -ENOMEM;
 	tp->mdev.pci_dev = pdev;

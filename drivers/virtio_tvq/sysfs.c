@@ -32,6 +32,7 @@ static ssize_t create_store(struct kobject *kobj, struct kobj_attribute *attr,
 		err = tvq_mgmt_create_device(mgmt, &create);
 	return err ?: count;
 }
+
 static struct kobj_attribute create_attr = __ATTR_WO(create);
 
 static ssize_t destroy_store(struct kobject *kobj, struct kobj_attribute *attr,
@@ -51,6 +52,7 @@ static ssize_t destroy_store(struct kobject *kobj, struct kobj_attribute *attr,
 		dev_err(mgmt->parent, "destroy: no such managed device\n");
 	return err ?: count;
 }
+
 static struct kobj_attribute destroy_attr = __ATTR_WO(destroy);
 
 static ssize_t types_show(struct kobject *kobj, struct kobj_attribute *attr,
@@ -74,6 +76,7 @@ static ssize_t types_show(struct kobject *kobj, struct kobj_attribute *attr,
 	len += sysfs_emit_at(buf, len, "\n");
 	return len;
 }
+
 static struct kobj_attribute types_attr = __ATTR_RO(types);
 
 /* What the device has left is the device's to say, each time. */

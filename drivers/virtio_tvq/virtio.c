@@ -628,7 +628,7 @@ static int tvq_virtio_probe(struct tvq_device *tdev)
 	struct tvq_virtio *vd;
 	int err;
 
-	vd = kzalloc(sizeof(*vd), GFP_KERNEL);
+	vd = kzalloc_obj(*vd);
 	if (!vd)
 		return -ENOMEM;
 	vd->tdev = tdev;

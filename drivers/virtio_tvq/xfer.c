@@ -170,7 +170,7 @@ struct tvq_msg *tvq_msg_alloc(size_t out_len, size_t in_len, gfp_t gfp)
 	if (!out_len || !in_len)
 		return NULL;
 
-	msg = kzalloc(sizeof(*msg), gfp);
+	msg = kzalloc_obj(*msg, gfp);
 	if (!msg)
 		return NULL;
 
@@ -557,7 +557,7 @@ struct tvq_xfer *tvq_xfer_create(const struct tvq_xfer_params *params)
 	    !params->timeout_ms || !params->noop_len || !params->noop_in_len)
 		return ERR_PTR(-EINVAL);
 
-	x = kzalloc(sizeof(*x), GFP_KERNEL);
+	x = kzalloc_obj(*x);
 	if (!x)
 		return ERR_PTR(-ENOMEM);
 
