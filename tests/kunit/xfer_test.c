@@ -698,7 +698,7 @@ static void hardirq_interrupt(struct irq_work *work)
 	tvq_xfer_interrupt(h->bed->x);
 }
 
-static void hardirq_context(struct kunit *test)
+static void from_hardirq(struct kunit *test)
 {
 	struct hardirq *h = kunit_kzalloc(test, sizeof(*h), GFP_KERNEL);
 	struct bed *bed = start(test, 8, LONG_MS);
@@ -1363,7 +1363,7 @@ static struct kunit_case xfer_cases[] = {
 	KUNIT_CASE(post_fails_later),
 	KUNIT_CASE(submit_twice),
 	KUNIT_CASE(submit_from_done),
-	KUNIT_CASE(hardirq_context),
+	KUNIT_CASE(from_hardirq),
 	KUNIT_CASE(stray_tag),
 	KUNIT_CASE(stale_generation),
 	KUNIT_CASE(double_completion),
