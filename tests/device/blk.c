@@ -79,7 +79,14 @@ static bool blk_init_field(struct mdev_params *params, uint16_t offset, uint16_t
 	memcpy(&value, data, sizeof(value));
 	params->capacity = le64toh(value);
 	params->have_capacity = true;
-	return params->capacity && params->capacity <= MAX_CAPACITY;
+	return true;
+}
+
+static bool blk_params_ok(const struct mdev_params *params, uint64_t features)
+{
+	if (params->have_mac || params->have_mtu)
+		return false;
+	return !params->have_capacity || (params->capacity && params->capacity <= MAX_CAPACITY);
 }
 
 static uint32_t blk_num_vqs(const struct mdev_params *params)
@@ -537,6 +544,7 @@ const struct mdev_type blk_type = {
 	.default_features = blk_default_features,
 	.features_ok = blk_features_ok,
 	.init_field = blk_init_field,
+	.params_ok = blk_params_ok,
 	.num_vqs = blk_num_vqs,
 	.queue_size = blk_queue_size,
 	.create = blk_create,

@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "log.h"
 #include "tvq.h"
 #include "virtq.h"
@@ -24,9 +25,12 @@ static const char usage[] =
 "  -object memory-backend-memfd,id=mem,size=1G,share=on -machine memory-backend=mem\n"
 "\n"
 "  --socket PATH             listen here for vfio-user; one client at a time\n"
+"  --control PATH            listen here for control commands, 'help' lists them\n"
 "  --state-dir DIR           keep in DIR what is provisioned, for the next process\n"
 "  --disk-dir DIR            the files behind disks; by default the directory disks of\n"
 "                            the state directory, or one that goes at the end\n"
+"  --tap IFNAME              connect the network switch to this TAP interface\n"
+"  --mac-prefix XX:XX:XX     the first half of MAC addresses; random by default\n"
 "  --devices-max N           managed devices at most (256)\n"
 "  --vqs-max N               their queues in all (4096)\n"
 "  --vectors-max N           their interrupt vectors in all (8192)\n"
@@ -41,15 +45,18 @@ static const char usage[] =
 "SIGTERM and SIGINT end it in order. Exit status: 0, 1 for a failure, 2 for a bad option.\n";
 
 enum {
-	OPT_SOCKET = 256, OPT_STATE_DIR, OPT_DISK_DIR,
+	OPT_SOCKET = 256, OPT_CONTROL, OPT_STATE_DIR, OPT_DISK_DIR, OPT_TAP, OPT_MAC_PREFIX,
 	OPT_DEVICES_MAX, OPT_VQS_MAX, OPT_VECTORS_MAX, OPT_DEVICE_VQS_MAX, OPT_DEVICE_VECTORS_MAX,
 	OPT_QUEUE_SIZE, OPT_TRANSPORT_QUEUE_SIZE, OPT_LOG_LEVEL, OPT_HELP,
 };
 
 static const struct option options[] = {
 	{ "socket", required_argument, NULL, OPT_SOCKET },
+	{ "control", required_argument, NULL, OPT_CONTROL },
 	{ "state-dir", required_argument, NULL, OPT_STATE_DIR },
 	{ "disk-dir", required_argument, NULL, OPT_DISK_DIR },
+	{ "tap", required_argument, NULL, OPT_TAP },
+	{ "mac-prefix", required_argument, NULL, OPT_MAC_PREFIX },
 	{ "devices-max", required_argument, NULL, OPT_DEVICES_MAX },
 	{ "vqs-max", required_argument, NULL, OPT_VQS_MAX },
 	{ "vectors-max", required_argument, NULL, OPT_VECTORS_MAX },
@@ -89,6 +96,19 @@ static unsigned long number(const char *name, const char *text, unsigned long mi
 	return value;
 }
 
+static void mac_prefix(const char *text, uint8_t *prefix)
+{
+	unsigned int a, b, c;
+	char end;
+
+	if (strlen(text) != 8 || sscanf(text, "%2x:%2x:%2x%c", &a, &b, &c, &end) != 3)
+		bad_option("--mac-prefix %s: not of the form XX:XX:XX", text);
+	if (a & 1)
+		bad_option("--mac-prefix %s: a multicast address", text);
+	prefix[0] = a;
+	prefix[1] = b;
+	prefix[2] = c;
+}
 
 static const char *path(const char *name, const char *text)
 {
@@ -110,11 +130,20 @@ static void parse(int argc, char **argv, struct tvq_options *opt)
 		case OPT_SOCKET:
 			opt->socket = path(name, optarg);
 			break;
+		case OPT_CONTROL:
+			opt->control = path(name, optarg);
+			break;
 		case OPT_STATE_DIR:
 			opt->state_dir = path(name, optarg);
 			break;
 		case OPT_DISK_DIR:
 			opt->disk_dir = path(name, optarg);
+			break;
+		case OPT_TAP:
+			opt->tap = path(name, optarg);
+			break;
+		case OPT_MAC_PREFIX:
+			mac_prefix(optarg, opt->mac_prefix);
 			break;
 		case OPT_DEVICES_MAX:
 			opt->devices_max = number(name, optarg, 1, TVQ_DEVICES_LIMIT, false);
@@ -161,6 +190,7 @@ static void parse(int argc, char **argv, struct tvq_options *opt)
 int main(int argc, char **argv)
 {
 	struct tvq_options opt;
+	struct control control;
 	static struct tvq tvq;
 	sigset_t signals;
 	int stop_fd, ret;
@@ -181,9 +211,14 @@ int main(int argc, char **argv)
 	}
 	if (tvq_start(&tvq, &opt))
 		return 1;
+	if (control_start(&control, &tvq, opt.control)) {
+		tvq_stop(&tvq);
+		return 1;
+	}
 	log_info("listening on %s", opt.socket);
 	ret = tvq_run(&tvq, stop_fd);
 	log_info("ending");
+	control_stop(&control);
 	tvq_stop(&tvq);
 	close(stop_fd);
 	return ret ? 1 : 0;

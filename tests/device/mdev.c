@@ -7,7 +7,7 @@
 #include "log.h"
 #include "mdev.h"
 
-static const struct mdev_type * const types[] = { &blk_type, &rng_type };
+static const struct mdev_type * const types[] = { &net_type, &blk_type, &rng_type };
 
 const struct mdev_type *mdev_type_at(unsigned int i)
 {
@@ -583,7 +583,9 @@ static int check_params(struct tvq *tvq, struct mdev_params *params, uint64_t *f
 		if (!isascii(*p) || !isprint(*p))
 			return CMD_ERR(EINVAL, SERIAL);
 	}
-	return params->bad_config ? CMD_ERR(EINVAL, CONFIG) : 0;
+	if (params->bad_config || !type->params_ok(params, *features))
+		return CMD_ERR(EINVAL, CONFIG);
+	return 0;
 }
 
 static struct mdev *mdev_alloc(struct tvq *tvq, const struct mdev_params *params,

@@ -56,6 +56,8 @@ struct mdev_type {
 	/* One field of the initial configuration. Return: false if it cannot be provisioned. */
 	bool (*init_field)(struct mdev_params *params, uint16_t offset, uint16_t len,
 			   const uint8_t *data);
+	/* Whether what else is in params makes sense for the type. */
+	bool (*params_ok)(const struct mdev_params *params, uint64_t features);
 	/* All queues that params ask for, the control queue included. */
 	uint32_t (*num_vqs)(const struct mdev_params *params);
 	uint16_t (*queue_size)(struct mdev *mdev, uint16_t index);
@@ -125,7 +127,7 @@ struct mdev {
 	struct msi_entry *msi;
 };
 
-extern const struct mdev_type blk_type, rng_type;
+extern const struct mdev_type blk_type, net_type, rng_type;
 
 const struct mdev_type *mdev_type_by_id(uint32_t type);
 const struct mdev_type *mdev_type_by_name(const char *name);

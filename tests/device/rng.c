@@ -23,6 +23,11 @@ static bool rng_init_field(struct mdev_params *params, uint16_t offset, uint16_t
 	return false;
 }
 
+static bool rng_params_ok(const struct mdev_params *params, uint64_t features)
+{
+	return !params->have_capacity && !params->have_mac && !params->have_mtu;
+}
+
 static uint32_t rng_num_vqs(const struct mdev_params *params)
 {
 	return params->vqs;
@@ -90,6 +95,7 @@ const struct mdev_type rng_type = {
 	.default_features = rng_default_features,
 	.features_ok = rng_features_ok,
 	.init_field = rng_init_field,
+	.params_ok = rng_params_ok,
 	.num_vqs = rng_num_vqs,
 	.queue_size = rng_queue_size,
 	.create = rng_create,

@@ -213,6 +213,8 @@ int tvq_start(struct tvq *tvq, const struct tvq_options *opt)
 	}
 	if (find_disk_dir(tvq))
 		goto fail;
+	if (switch_start(&tvq->net_switch, opt->tap))
+		goto fail;
 	if (state_load(tvq) || state_save(tvq))
 		goto fail;
 	ret = vfu_listen(&tvq->vfu, opt->socket);
@@ -244,6 +246,7 @@ void tvq_stop(struct tvq *tvq)
 	mem_new_epoch(&tvq->mem);
 	transport_stop(&tvq->transport);
 	stop_workers(tvq);
+	switch_stop(&tvq->net_switch);
 	remove_disk_dir(tvq);
 	state_exit(&tvq->state);
 	vfu_exit(&tvq->vfu);

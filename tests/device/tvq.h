@@ -10,7 +10,7 @@
  *	  |					of a managed device: that one's worker
  *	managed devices			mdev.c	a worker thread each
  *	  |
- *	device types			blk.c rng.c
+ *	device types			blk.c net.c rng.c
  *
  * The worker of a managed device owns all of its state: it executes the device's
  * commands and serves its queues. So commands for one device take effect in
@@ -23,9 +23,11 @@
  *	mem.lock		guest memory; for reading: a section (mem.h)
  *	transport.lock		the used side of the transport virtqueue
  *	tvq.lock		the table of managed devices and the limits
+ *	switch.lock		ports and learned addresses
  *	mdev.lock		a managed device: what others than its worker read
  *	mdev.mbox_lock		its mailbox
  *	mdev.msi_lock		its interrupt table
+ *	net backlog locks
  *	vfu.send_lock, vfu.irq_lock
  */
 #ifndef TVQ_H
@@ -37,6 +39,7 @@
 #include "mem.h"
 #include "pci.h"
 #include "state.h"
+#include "switch.h"
 #include "transport.h"
 #include "vfu.h"
 
@@ -86,6 +89,7 @@ struct tvq {
 	struct pci pci;
 	struct transport transport;
 	struct state state;
+	struct net_switch net_switch;
 	char *disk_dir;
 	bool disk_dir_is_temporary;
 

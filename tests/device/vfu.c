@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "log.h"
+#include "sock.h"
 #include "vfu.h"
 #include "vfu_proto.h"
 
@@ -76,36 +76,10 @@ void vfu_exit(struct vfu *vfu)
 
 int vfu_listen(struct vfu *vfu, const char *path)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd, probe, err = 0;
+	int fd = sock_listen(path);
 
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(addr.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return -errno;
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		err = errno;
-	if (err == EADDRINUSE) {
-		/* A socket that nobody listens on was left by a process that died. */
-		probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		if (probe >= 0 && connect(probe, (struct sockaddr *)&addr, sizeof(addr)) &&
-		    errno == ECONNREFUSED && !unlink(path) &&
-		    !bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
-			err = 0;
-		if (probe >= 0)
-			close(probe);
-	}
-	if (err) {
-		close(fd);
-		return -err;
-	}
-	if (listen(fd, 4)) {
-		err = errno;
-		close(fd);
-		return -err;
-	}
+		return fd;
 	vfu->listen_fd = fd;
 	return 0;
 }

@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
+/*
+ * The control socket. One thread serves all who connect; what concerns a managed
+ * device is a job of its worker, which is waited for, but not for ever.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "log.h"
+#include "mdev.h"
+#include "sock.h"
+
+#define MAX_CLIENTS	16
+#define MAX_LINE	1024
+#define JOB_SECONDS	10
+
+static const char help[] =
+"list                            the managed devices\n"
+"add type=blk|net|rng [KEY=VALUE]...\n"
+"                                name=NAME vqs=N vectors=N serial=TEXT\n"
+"                                capacity=SIZE mac=XX:XX:XX:XX:XX:XX mtu=N\n"
+"remove ID|NAME                  as DESTROY: the device ceases to exist\n"
+"resize ID|NAME SIZE             of a disk; SIZE in bytes, or with K, M, G, T\n"
+"link ID|NAME up|down            of a network interface\n"
+"help                            this text\n";
+
+struct client {
+	int fd;
+	size_t len;
+	char line[MAX_LINE];
+};
+
+/* What a request says in reply. */
+struct reply {
+	char *text;
+	size_t len;
+	size_t room;
+};
+
+static void __attribute__((format(printf, 2, 3))) say(struct reply *reply, const char *fmt, ...)
+{
+	va_list args;
+	char *text;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(NULL, 0, fmt, args);
+	va_end(args);
+	if (n < 0)
+		return;
+	if (reply->len + n + 1 > reply->room) {
+		text = realloc(reply->text, 2 * (reply->len + n + 1));
+		if (!text)
+			return;
+		reply->text = text;
+		reply->room = 2 * (reply->len + n + 1);
+	}
+	va_start(args, fmt);
+	vsnprintf(reply->text + reply->len, n + 1, fmt, args);
+	va_end(args);
+	reply->len += n;
+}
+
+static const char *command_error_text(int err)
+{
+	switch (err & 0xffff) {
+	case VIRTIO_TVQ_Q_TYPE:
+		return "no such device type";
+	case VIRTIO_TVQ_Q_NAME:
+		return err >> 16 == VIRTIO_TVQ_STATUS_EEXIST ? "the name is in use" :
+							      "not a valid name";
+	case VIRTIO_TVQ_Q_SERIAL:
+		return "not a valid serial, or a type without one";
+	case VIRTIO_TVQ_Q_FEATURES:
+		return "features that are not possible";
+	case VIRTIO_TVQ_Q_VQS:
+		return "too many queues";
+	case VIRTIO_TVQ_Q_VECTORS:
+		return "too many vectors";
+	case VIRTIO_TVQ_Q_CONFIG:
+		return "a value that the type does not have, or out of range";
+	case VIRTIO_TVQ_Q_DEVICES:
+		return "too many devices";
+	case VIRTIO_TVQ_Q_BACKEND:
+		return "what stands behind the device cannot be opened";
+	default:
+		return "out of memory";
+	}
+}
+
+/*
+ * Jobs
+ */
+
+struct request {
+	struct job job;
+	struct mdev *mdev;
+	int (*run)(struct request *request);
+	uint64_t size;
+	bool up;
+	int ret;
+
+	/* Two hold it, the one who asks and the one who is asked. lock guards done and refs. */
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool done;
+	int refs;
+};
+
+static void request_put(struct request *request)
+{
+	bool last;
+
+	pthread_mutex_lock(&request->lock);
+	last = !--request->refs;
+	pthread_mutex_unlock(&request->lock);
+	if (!last)
+		return;
+	pthread_mutex_destroy(&request->lock);
+	pthread_cond_destroy(&request->cond);
+	free(request);
+}
+
+static void request_done(struct request *request, int ret)
+{
+	pthread_mutex_lock(&request->lock);
+	request->ret = ret;
+	request->done = true;
+	pthread_cond_signal(&request->cond);
+	pthread_mutex_unlock(&request->lock);
+	request_put(request);
+}
+
+static void run_request(struct job *job)
+{
+	struct request *request = container_of(job, struct request, job);
+
+	request_done(request, request->run(request));
+}
+
+static void cancel_request(struct job *job)
+{
+	request_done(container_of(job, struct request, job), -ENODEV);
+}
+
+static int run_remove(struct request *request)
+{
+	mdev_remove(request->mdev, true);
+	return 0;
+}
+
+static int run_resize(struct request *request)
+{
+	struct mdev *mdev = request->mdev;
+	int ret = mdev->type->resize ? mdev->type->resize(mdev, request->size) : -EOPNOTSUPP;
+
+	return ret ? ret : state_save(mdev->tvq);
+}
+
+static int run_link(struct request *request)
+{
+	struct mdev *mdev = request->mdev;
+
+	return mdev->type->link ? mdev->type->link(mdev, request->up) : -EOPNOTSUPP;
+}
+
+/* Have a device's worker do something. Return: its result, or why it came to none. */
+static int ask(struct tvq *tvq, const char *which, int (*run)(struct request *request),
+	       uint64_t size, bool up)
+{
+	struct request *request = calloc(1, sizeof(*request));
+	struct timespec deadline;
+	pthread_condattr_t attr;
+	struct mdev *mdev;
+	char *end;
+	uint64_t id;
+	int ret = 0;
+
+	if (!request)
+		return -ENOMEM;
+	request->job.run = run_request;
+	request->job.cancel = cancel_request;
+	request->run = run;
+	request->size = size;
+	request->up = up;
+	request->refs = 2;
+	pthread_mutex_init(&request->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&request->cond, &attr);
+	pthread_condattr_destroy(&attr);
+
+	pthread_mutex_lock(&tvq->lock);
+	mdev = mdev_find_name(tvq, which);
+	if (!mdev) {
+		id = strtoull(which, &end, 10);
+		mdev = *end ? NULL : mdev_find(tvq, id);
+	}
+	if (mdev) {
+		request->mdev = mdev;
+		mailbox_post(&mdev->mbox, &request->job);
+	} else {
+		request->refs--;
+		ret = -ENODEV;
+	}
+	pthread_mutex_unlock(&tvq->lock);
+
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += JOB_SECONDS;
+	pthread_mutex_lock(&request->lock);
+	while (!ret && !request->done) {
+		if (pthread_cond_timedwait(&request->cond, &request->lock, &deadline))
+			ret = -ETIMEDOUT;
+	}
+	if (request->done)
+		ret = request->ret;
+	pthread_mutex_unlock(&request->lock);
+	request_put(request);
+	return ret;
+}
+
+/*
+ * Requests
+ */
+
+/* A size in bytes, with a suffix. Return: whether it is one. */
+static bool get_size(const char *text, uint64_t *size)
+{
+	static const char suffixes[] = "KMGT";
+	const char *suffix;
+	unsigned int shift = 0;
+	char *end;
+
+	errno = 0;
+	*size = strtoull(text, &end, 0);
+	if (errno || end == text || strchr(text, '-'))
+		return false;
+	if (*end) {
+		suffix = strchr(suffixes, *end);
+		if (!suffix || end[1])
+			return false;
+		shift = 10 * (suffix - suffixes + 1);
+	}
+	if (*size > UINT64_MAX >> shift)
+		return false;
+	*size <<= shift;
+	return true;
+}
+
+static bool get_u16(const char *text, uint16_t *value)
+{
+	unsigned long n;
+	char *end;
+
+	n = strtoul(text, &end, 0);
+	*value = n;
+	return end != text && !*end && !strchr(text, '-') && n <= UINT16_MAX;
+}
+
+static bool get_string(const char *text, char *to, size_t size)
+{
+	return snprintf(to, size, "%s", text) < (int)size;
+}
+
+static bool get_mac(const char *text, uint8_t *mac)
+{
+	char end;
+
+	return strlen(text) == 17 &&
+	       sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &mac[0], &mac[1], &mac[2],
+		      &mac[3], &mac[4], &mac[5], &end) == 6;
+}
+
+/* One KEY=VALUE of add. Return: NULL or what is wrong. */
+static const char *add_key(struct mdev_params *p, char *word)
+{
+	const struct mdev_type *type;
+	char *value = strchr(word, '=');
+	uint64_t size;
+
+	if (!value)
+		return "not KEY=VALUE";
+	*value++ = '\0';
+	if (!strcmp(word, "type")) {
+		type = mdev_type_by_name(value);
+		if (!type)
+			return "no such device type";
+		p->type = type->type;
+	} else if (!strcmp(word, "name")) {
+		if (!*value || !get_string(value, p->name, sizeof(p->name)))
+			return "not a valid name";
+	} else if (!strcmp(word, "serial")) {
+		if (!get_string(value, p->serial, sizeof(p->serial)))
+			return "the serial is too long";
+	} else if (!strcmp(word, "vqs")) {
+		if (!get_u16(value, &p->vqs))
+			return "vqs is not a number";
+	} else if (!strcmp(word, "vectors")) {
+		if (!get_u16(value, &p->num_vectors))
+			return "vectors is not a number";
+	} else if (!strcmp(word, "capacity")) {
+		if (!get_size(value, &size) || !size || size % 512)
+			return "capacity is not a multiple of 512 bytes";
+		p->capacity = size / 512;
+		p->have_capacity = true;
+	} else if (!strcmp(word, "mac")) {
+		if (!get_mac(value, p->mac))
+			return "not a MAC address";
+		p->have_mac = true;
+	} else if (!strcmp(word, "mtu")) {
+		if (!get_u16(value, &p->mtu))
+			return "mtu is not a number";
+		p->have_mtu = true;
+	} else {
+		return "no such key";
+	}
+	return NULL;
+}
+
+static const char *do_add(struct tvq *tvq, struct reply *reply, char **save)
+{
+	struct mdev_params params = { 0 };
+	const char *error;
+	uint64_t id;
+	char *word;
+	int err;
+
+	while ((word = strtok_r(NULL, " \t", save))) {
+		error = add_key(&params, word);
+		if (error)
+			return error;
+	}
+	if (!params.type)
+		return "type is missing";
+	err = mdev_create(tvq, &params, 0, true, NULL, &id);
+	if (err)
+		return command_error_text(err);
+	say(reply, "id %" PRIu64 "\n", id);
+	return NULL;
+}
+
+static const char *do_list(struct tvq *tvq, struct reply *reply)
+{
+	struct mdev *mdev;
+	char text[256];
+	uint32_t i;
+
+	pthread_mutex_lock(&tvq->lock);
+	for (i = 0; i < tvq->num_devices; i++) {
+		mdev = tvq->devices[i];
+		text[0] = '\0';
+		pthread_mutex_lock(&mdev->lock);
+		if (mdev->type->describe)
+			mdev->type->describe(mdev, text, sizeof(text));
+		say(reply, "id=%" PRIu64 " type=%s name=%s vqs=%u queues=%u vectors=%u status=%#x%s%s\n",
+		    mdev->id, mdev->type->name, mdev->params.name, mdev->params.vqs, mdev->num_vqs,
+		    mdev->num_vectors, mdev->status, text[0] ? " " : "", text);
+		pthread_mutex_unlock(&mdev->lock);
+	}
+	pthread_mutex_unlock(&tvq->lock);
+	return NULL;
+}
+
+static const char *ask_error(int ret)
+{
+	switch (-ret) {
+	case 0:
+		return NULL;
+	case ENODEV:
+		return "no such device";
+	case EOPNOTSUPP:
+		return "not for a device of this type";
+	case ETIMEDOUT:
+		return "the device is busy; the request stands";
+	default:
+		return strerror(-ret);
+	}
+}
+
+/* One request. Return: NULL or what is wrong. */
+static const char *execute(struct tvq *tvq, char *line, struct reply *reply)
+{
+	char *save, *verb = strtok_r(line, " \t\r", &save), *which, *value;
+	uint64_t size;
+
+	if (!verb)
+		return "an empty line";
+	if (!strcmp(verb, "help")) {
+		say(reply, "%s", help);
+		return NULL;
+	}
+	if (!strcmp(verb, "list"))
+		return do_list(tvq, reply);
+	if (!strcmp(verb, "add"))
+		return do_add(tvq, reply, &save);
+
+	which = strtok_r(NULL, " \t\r", &save);
+	value = strtok_r(NULL, " \t\r", &save);
+	if (!strcmp(verb, "remove")) {
+		if (!which || value)
+			return "usage: remove ID|NAME";
+		return ask_error(ask(tvq, which, run_remove, 0, false));
+	}
+	if (!strcmp(verb, "resize")) {
+		if (!which || !value || !get_size(value, &size) || !size || size % 512)
+			return "usage: resize ID|NAME SIZE, a multiple of 512 bytes";
+		return ask_error(ask(tvq, which, run_resize, size / 512, false));
+	}
+	if (!strcmp(verb, "link")) {
+		if (!which || !value || (strcmp(value, "up") && strcmp(value, "down")))
+			return "usage: link ID|NAME up|down";
+		return ask_error(ask(tvq, which, run_link, 0, !strcmp(value, "up")));
+	}
+	return "no such command, try help";
+}
+
+/*
+ * Connections
+ */
+
+static bool send_all(int fd, const char *text, size_t len)
+{
+	ssize_t n;
+
+	for (; len; len -= n, text += n) {
+		n = send(fd, text, len, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			n = 0;
+		else if (n < 0)
+			return false;
+	}
+	return true;
+}
+
+static bool run_line(struct control *control, int fd, char *line)
+{
+	struct reply reply = { 0 };
+	const char *error;
+	bool sent;
+
+	log_debug("control: %s", line);
+	error = execute(control->tvq, line, &reply);
+	if (error)
+		say(&reply, "error: %s\n", error);
+	else
+		say(&reply, "ok\n");
+	sent = reply.text && send_all(fd, reply.text, reply.len);
+	free(reply.text);
+	return sent;
+}
+
+/* Return: whether the client stays. */
+static bool serve_client(struct control *control, struct client *client)
+{
+	ssize_t n = recv(client->fd, client->line + client->len, MAX_LINE - client->len, 0);
+	char *end;
+
+	if (n <= 0)
+		return n < 0 && (errno == EINTR || errno == EAGAIN);
+	client->len += n;
+	while ((end = memchr(client->line, '\n', client->len))) {
+		*end = '\0';
+		if (!run_line(control, client->fd, client->line))
+			return false;
+		client->len -= end + 1 - client->line;
+		memmove(client->line, end + 1, client->len);
+	}
+	if (client->len == MAX_LINE) {
+		send_all(client->fd, "error: the line is too long\n", 28);
+		return false;
+	}
+	return true;
+}
+
+static void *control_thread(void *arg)
+{
+	static const struct timeval patience = { .tv_sec = 5 };
+	struct control *control = arg;
+	struct client clients[MAX_CLIENTS];
+	struct pollfd fds[MAX_CLIENTS + 2];
+	unsigned int num = 0, i;
+	int fd;
+
+	for (;;) {
+		fds[0] = (struct pollfd){ .fd = control->stop_fd, .events = POLLIN };
+		fds[1] = (struct pollfd){ .fd = num < MAX_CLIENTS ? control->listen_fd : -1,
+					  .events = POLLIN };
+		for (i = 0; i < num; i++)
+			fds[i + 2] = (struct pollfd){ .fd = clients[i].fd, .events = POLLIN };
+		if (poll(fds, num + 2, -1) < 0 && errno != EINTR)
+			break;
+		if (fds[0].revents)
+			break;
+		for (i = num; i--; ) {
+			if (!fds[i + 2].revents || serve_client(control, &clients[i]))
+				continue;
+			close(clients[i].fd);
+			clients[i] = clients[--num];
+		}
+		if (!fds[1].revents)
+			continue;
+		fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		if (fd < 0)
+			continue;
+		/* One who does not read his answers is not waited for. */
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+		clients[num].fd = fd;
+		clients[num++].len = 0;
+	}
+	while (num)
+		close(clients[--num].fd);
+	return NULL;
+}
+
+int control_start(struct control *control, struct tvq *tvq, const char *path)
+{
+	int ret;
+
+	memset(control, 0, sizeof(*control));
+	control->tvq = tvq;
+	control->path = path;
+	if (!path)
+		return 0;
+	ret = sock_listen(path);
+	if (ret < 0) {
+		log_error("control socket %s: %s", path, strerror(-ret));
+		control->path = NULL;
+		return ret;
+	}
+	control->listen_fd = ret;
+	control->stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (control->stop_fd >= 0 &&
+	    !pthread_create(&control->thread, NULL, control_thread, control))
+		return 0;
+	log_error("control socket: out of threads");
+	close(control->stop_fd);
+	close(control->listen_fd);
+	unlink(path);
+	return -ENOMEM;
+}
+
+void control_stop(struct control *control)
+{
+	uint64_t one = 1;
+
+	if (!control->path)
+		return;
+	unlink(control->path);
+	if (write(control->stop_fd, &one, sizeof(one)) < 0)
+		log_error("control socket: %s", strerror(errno));
+	pthread_join(control->thread, NULL);
+	close(control->stop_fd);
+	close(control->listen_fd);
+}
