@@ -505,6 +505,7 @@ host qmp JSON                     one command for QEMU's monitor
 host sleep SECONDS                wait by the host's clock
 host logcheck                     fail if the kernel log has a new report
 host expect REGEX                 from now on such lines are no report
+host result NAME WORD...          a line for the file "results" of this run
 """
 
     def request(self, argv):
@@ -523,6 +524,10 @@ host expect REGEX                 from now on such lines are no report
             return self.logcheck()
         if argv[:1] == ["expect"] and len(argv) == 2:
             self.expected.append(re.compile(argv[1]))
+            return 0, ""
+        if argv[:1] == ["result"] and len(argv) > 2:
+            with open(f"{self.dir}/results", "a") as f:
+                f.write(" ".join(argv[1:]).replace("\n", " ") + "\n")
             return 0, ""
         if argv == ["help"]:
             return 0, self.HELP

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
+#
+# The kernel modules themselves are built by Kbuild; this is the front end.
+
+KERNEL ?=
+kernel_option = $(if $(KERNEL),--kernel $(KERNEL))
+
+help:
+	@echo 'make demo [KERNEL=6.12|7.2|debug]       the main job, shown in a guest'
+	@echo 'make check                              every test'
+	@echo 'make check-style                        coding style, static checkers'
+	@echo 'make check-testbed                      the test bed itself'
+	@echo 'make check-device                       the reference device alone'
+	@echo 'make check-kunit                        unit tests, on the debug kernel'
+	@echo 'make check-e2e [KERNEL=...] [TESTS=...] end-to-end tests'
+	@echo 'make modules [KERNEL=...]               kernel modules, in build/KERNEL/modules'
+	@echo 'make device                             the reference device, build/device'
+	@echo 'make vm-shell [KERNEL=...] [DEVICES=N]  a prompt in a guest'
+	@echo 'make debug-kernel                       build the debug kernel'
+	@echo 'make clean                              remove build/'
+	@echo 'What is set up once is kept in $${TVQ_CACHE:-/var/cache/virtio-tvq}.'
+
+demo:
+	@scripts/demo $(kernel_option)
+
+check:
+	@scripts/check
+
+check-style check-testbed check-device check-kunit:
+	@scripts/check $(@:check-%=%)
+
+check-e2e:
+	@scripts/check-e2e $(kernel_option) $(TESTS)
+
+modules device:
+	@scripts/build $(kernel_option) $@
+
+DEVICES ?= 1
+vm-shell:
+	@scripts/vm $(kernel_option) --devices $(DEVICES) shell
+
+debug-kernel:
+	@bash -c '. scripts/testbed/lib.sh; tvq_debug'
+
+clean:
+	rm -rf build
+
+.PHONY: help demo check check-style check-testbed check-device check-kunit \
+	check-e2e modules device vm-shell debug-kernel clean
