@@ -213,7 +213,6 @@ static void blk_reset(struct mdev *mdev)
 
 	pthread_mutex_lock(&mdev->lock);
 	memcpy(old, mdev->config, sizeof(old));
-	mdev->config_len = CONFIG_LEN;
 	memset(mdev->config, 0, sizeof(mdev->config));
 	config_put(mdev, CONFIG(capacity), mdev->params.capacity, 8);
 	config_put(mdev, CONFIG(seg_max), seg_max > SEG_MAX ? SEG_MAX : seg_max > 0 ? seg_max : 1, 4);
@@ -534,6 +533,7 @@ const struct mdev_type blk_type = {
 	.type = 2,
 	.name = "blk",
 	.has_config_interrupt = true,
+	.config_len = CONFIG_LEN,
 	.has_serial = true,
 	.features = BIT64(F_VERSION_1) | BIT64(F_ACCESS_PLATFORM) | BIT64(F_RING_INDIRECT) |
 		    BIT64(F_RING_EVENT_IDX) | BIT64(F_RING_RESET) | BIT64(VIRTIO_BLK_F_SEG_MAX) |

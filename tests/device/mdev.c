@@ -604,6 +604,7 @@ static struct mdev *mdev_alloc(struct tvq *tvq, const struct mdev_params *params
 	mdev->features = features;
 	mdev->num_vqs = num_vqs;
 	mdev->num_vectors = num_vectors;
+	mdev->config_len = mdev->type->config_len;
 	mdev->config_vector = VIRTIO_TVQ_NO_VECTOR;
 	mdev->epoch = mem_epoch(&tvq->mem);
 	mdev->msi_epoch = mdev->epoch;

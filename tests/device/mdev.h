@@ -49,6 +49,7 @@ struct mdev_type {
 	bool has_config_interrupt;		/* wants a vector for it */
 	bool has_serial;
 	uint64_t features;			/* all that can be offered */
+	uint32_t config_len;
 	/* Called by creators: what the device would offer when nothing is asked for. */
 	uint64_t (*default_features)(const struct mdev_params *params);
 	/* Whether each bit comes with those that it requires. */

@@ -215,7 +215,6 @@ static void net_reset(struct mdev *mdev)
 
 	pthread_mutex_lock(&mdev->lock);
 	memcpy(old, mdev->config, sizeof(old));
-	mdev->config_len = CONFIG_LEN;
 	memcpy(&mdev->config[CONFIG(mac)], mdev->params.mac, 6);
 	put_config16(mdev, CONFIG(status), net_status(net));
 	put_config16(mdev, CONFIG(max_virtqueue_pairs), max_pairs(mdev));
@@ -711,6 +710,7 @@ const struct mdev_type net_type = {
 	.type = 1,
 	.name = "net",
 	.has_config_interrupt = true,
+	.config_len = CONFIG_LEN,
 	.features = BIT64(F_VERSION_1) | BIT64(F_ACCESS_PLATFORM) | BIT64(F_RING_INDIRECT) |
 		    BIT64(F_RING_EVENT_IDX) | BIT64(F_RING_RESET) | BIT64(VIRTIO_NET_F_MAC) |
 		    BIT64(VIRTIO_NET_F_STATUS) | BIT64(VIRTIO_NET_F_MTU) | BIT64(VIRTIO_NET_F_MQ) |
