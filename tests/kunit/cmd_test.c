@@ -11,7 +11,6 @@
 #include <linux/string.h>
 #include <linux/unaligned.h>
 #include <linux/virtio_tvq.h>
-#include <kunit/device.h>
 #include <kunit/test.h>
 
 #include "fake_link.h"
@@ -157,7 +156,6 @@ static void release(void *priv)
 static struct bed *start(struct kunit *test, unsigned int timeout_ms)
 {
 	struct bed *bed = kunit_kzalloc(test, sizeof(*bed), GFP_KERNEL);
-	struct device *dev;
 
 	KUNIT_ASSERT_NOT_NULL(test, bed);
 	init_completion(&bed->done);
@@ -165,9 +163,8 @@ static struct bed *start(struct kunit *test, unsigned int timeout_ms)
 	bed->link->answer = answer;
 	bed->link->interrupt = on_interrupt;
 	bed->link->priv = bed;
-	dev = kunit_device_register(test, "tvq-cmd");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
-	bed->q = tvq_cmdq_create(&fake_link_ops, bed->link, 16, timeout_ms, dev, NULL, NULL);
+	bed->q = tvq_cmdq_create(&fake_link_ops, bed->link, 16, timeout_ms,
+				 bed->link->dev, NULL, NULL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, bed->q);
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, release, bed), 0);
 	return bed;

@@ -2,6 +2,7 @@
 /*
  * A link without a device: a ring in memory whose other end is the test.
  */
+#include <linux/device.h>
 #include <linux/errno.h>
 #include <linux/jiffies.h>
 #include <linux/module.h>
@@ -95,13 +96,15 @@ static void fake_link_irq(struct work_struct *work)
 	link->interrupt(link);
 }
 
+KUNIT_DEFINE_ACTION_WRAPPER(fake_link_unregister, root_device_unregister, struct device *);
+
 /**
  * fake_link_create() - make a link that lives as long as the test
  * @test: the test
  * @room: the number of commands that the ring takes
  *
  * Context: Process context.
- * Return: the link; the test ends when there is no memory.
+ * Return: the link; the test ends when there is none.
  */
 struct fake_link *fake_link_create(struct kunit *test, unsigned int room)
 {
@@ -112,6 +115,10 @@ struct fake_link *fake_link_create(struct kunit *test, unsigned int room)
 	init_waitqueue_head(&link->wait);
 	INIT_WORK(&link->irq, fake_link_irq);
 	link->room = room;
+	/* Not kunit_device_register(): its driver's name may not be free yet. */
+	link->dev = root_device_register("fake-link");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, link->dev);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, fake_link_unregister, link->dev), 0);
 	return link;
 }
 

@@ -12,6 +12,7 @@
 
 #include "../../drivers/virtio_tvq/link.h"
 
+struct device;
 struct kunit;
 
 #define FAKE_LINK_RING	1024
@@ -67,6 +68,7 @@ struct fake_used {
  * @priv: for both
  * @shut: no interrupt follows any more
  * @irq: calls @interrupt
+ * @dev: a device, for messages
  */
 struct fake_link {
 	spinlock_t lock;	/* as above */
@@ -88,6 +90,7 @@ struct fake_link {
 	void *priv;
 	bool shut;
 	struct work_struct irq;
+	struct device *dev;
 };
 
 extern const struct tvq_link_ops fake_link_ops;

@@ -9,7 +9,6 @@
 #include <linux/spinlock.h>
 #include <linux/virtio_tvq.h>
 #include <linux/workqueue.h>
-#include <kunit/device.h>
 #include <kunit/test.h>
 
 #include "fake_link.h"
@@ -81,17 +80,14 @@ static struct bed *start(struct kunit *test, unsigned int num,
 			 unsigned int timeout_ms)
 {
 	struct bed *bed = kunit_kzalloc(test, sizeof(*bed), GFP_KERNEL);
-	struct device *dev;
 
 	KUNIT_ASSERT_NOT_NULL(test, bed);
 	bed->num = num;
 	bed->link = fake_link_create(test, 16);
 	bed->link->interrupt = on_interrupt;
 	bed->link->priv = bed;
-	dev = kunit_device_register(test, "tvq-irq");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
-	bed->q = tvq_cmdq_create(&fake_link_ops, bed->link, 16, timeout_ms, dev,
-				 NULL, NULL);
+	bed->q = tvq_cmdq_create(&fake_link_ops, bed->link, 16, timeout_ms,
+				 bed->link->dev, NULL, NULL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, bed->q);
 	bed->irqs = tvq_irqs_create(bed->q, ID, num, on_fail, bed);
 	if (!bed->irqs)
@@ -265,7 +261,7 @@ static void one_in_flight(struct kunit *test)
 static void no_change_costs_nothing(struct kunit *test)
 {
 	struct bed *bed = start_live(test, VECTORS, LONG_MS);
-	DEFINE_RAW_SPINLOCK(lock);
+	static DEFINE_RAW_SPINLOCK(lock);
 	struct fake_cmd cmd;
 	unsigned long flags;
 	unsigned int i;

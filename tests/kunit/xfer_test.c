@@ -12,7 +12,6 @@
 #include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/unaligned.h>
-#include <kunit/device.h>
 #include <kunit/test.h>
 
 #include "fake_link.h"
@@ -59,7 +58,6 @@ struct record {
 /**
  * struct bed - an engine under test
  * @link: what it talks to
- * @dev: for its messages
  * @x: the engine, NULL once destroyed
  * @done: number of calls of done
  * @broken_calls: number of calls of the callback of a broken queue
@@ -71,7 +69,6 @@ struct record {
  */
 struct bed {
 	struct fake_link *link;
-	struct device *dev;
 	struct tvq_xfer *x;
 	atomic_t done;
 	atomic_t broken_calls;
@@ -154,11 +151,9 @@ static struct bed *start(struct kunit *test, unsigned int slots, unsigned int ti
 	KUNIT_ASSERT_NOT_NULL(test, bed);
 	init_completion(&bed->broken);
 	bed->link = fake_link_create(test, slots);
-	bed->dev = kunit_device_register(test, "tvq-xfer");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, bed->dev);
 	params.link = bed->link;
 	params.priv = bed;
-	params.dev = bed->dev;
+	params.dev = bed->link->dev;
 	bed->x = tvq_xfer_create(&params);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, bed->x);
 	bed->link->interrupt = on_interrupt;
@@ -814,13 +809,19 @@ static void double_completion(struct kunit *test)
 	expect_whole(test, bed);
 }
 
+/* It ends, and the owner of the queue is told in another context than this. */
 static void stray_flood(struct kunit *test)
 {
+	struct hardirq *h = kunit_kzalloc(test, sizeof(*h), GFP_KERNEL);
 	struct bed *bed = start(test, 8, LONG_MS);
 	struct record *rec = send(test, bed, 0);
 
+	KUNIT_ASSERT_NOT_NULL(test, h);
 	bed->link->flood = (void *)~0UL;
-	tvq_xfer_interrupt(bed->x);
+	h->bed = bed;
+	init_irq_work(&h->work, hardirq_interrupt);
+	irq_work_queue(&h->work);
+	irq_work_sync(&h->work);
 	expect_broken(test, bed);
 	expect_result(test, rec, -EIO);
 }
