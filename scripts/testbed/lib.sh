@@ -508,3 +508,25 @@ tvq_valid_kernel()
 	*) die "no kernel '$1': there are $TVQ_KERNELS" ;;
 	esac
 }
+
+tvq_shim_make()
+{
+	tvq_enter -b "$TVQ_TOP:/tvq/src:ro" -b "$1:/tvq/out" "$2" \
+		gcc -O2 -Wall -Wextra -Werror -fPIC -shared \
+		-o /tvq/out/qemu-unplug.so \
+		/tvq/src/scripts/testbed/qemu-unplug.c
+}
+
+# tvq_shim: path of what is preloaded into QEMU.
+tvq_shim()
+{
+	local tree dir
+
+	tree=$(tvq_tree)
+	dir=$(tvq_artifact "shim-$({
+		echo "$tree"
+		cat "$TVQ_TOP/scripts/testbed/qemu-unplug.c"
+		declare -f tvq_shim_make
+		} | tvq_hash)" tvq_shim_make "$tree")
+	echo "$dir/qemu-unplug.so"
+}

@@ -11,6 +11,7 @@ be done here (see guest-bin/host)."""
 
 import argparse
 import base64
+import ctypes
 import json
 import os
 import re
@@ -27,6 +28,8 @@ STATUS_TESTBED = 122
 STATUS_DEVICE = 123
 STATUS_TIMEOUT = 124
 STATUS_REPORT = 125
+
+SYS_PIDFD_GETFD = 438
 
 SRC = "/tvq/src"
 RUN = "/run/tvq"
@@ -239,7 +242,7 @@ class Device:
 
 
 class Qmp:
-    """QEMU's monitor: one command at a time, events kept for who waits."""
+    """QEMU's monitor: one command at a time."""
 
     def __init__(self, sock):
         self.sock = sock
@@ -247,7 +250,6 @@ class Qmp:
         self.cond = threading.Condition()
         self.lock = threading.Lock()
         self.reply = None
-        self.events = []
         self.closed = False
         json.loads(self.file.readline())
         threading.Thread(target=self.read, daemon=True).start()
@@ -258,9 +260,7 @@ class Qmp:
             for line in self.file:
                 message = json.loads(line)
                 with self.cond:
-                    if "event" in message:
-                        self.events.append(message)
-                    else:
+                    if "event" not in message:
                         self.reply = message
                     self.cond.notify_all()
         except (OSError, ValueError):
@@ -293,15 +293,6 @@ class Qmp:
         if "error" in reply:
             raise Failure(f"{name}: {reply['error'].get('desc')}")
         return reply.get("return")
-
-    def wait_event(self, name, device, start, timeout):
-        def found():
-            return self.closed or any(
-                e["event"] == name and e.get("data", {}).get("device") == device
-                for e in self.events[start:])
-        with self.cond:
-            if not self.cond.wait_for(found, timeout):
-                raise Failure(f"no {name} for {device} in {timeout} s")
 
 
 class Run:
@@ -366,8 +357,8 @@ class Run:
                 "readonly=on,multidevs=remap",
                 "-device", "virtio-9p-pci,fsdev=root,mount_tag=root,addr=3"]
         for n in range(args.devices):
-            cmd += ["-device", f"pcie-root-port,id=rp{n},bus=pcie.0,chassis={n},"
-                    f"slot={n},addr={0x10 + n // 8:#x}.{n % 8:#x}"
+            cmd += ["-device", f"pcie-root-port,id=rp{n},bus=pcie.0,chassis={n + 1},"
+                    f"slot={n + 1},addr={0x10 + n // 8:#x}.{n % 8:#x}"
                     + (",multifunction=on" if n % 8 == 0 else "")]
         for device in self.devices:
             cmd += ["-device", json.dumps(device.qdev())]
@@ -407,7 +398,8 @@ class Run:
             shell = self.args.mode == "shell"
             self.qemu = subprocess.Popen(
                 cmd, stdin=None if shell else subprocess.DEVNULL,
-                stdout=None if shell else log, stderr=log)
+                stdout=None if shell else log, stderr=log,
+                env=os.environ | {"LD_PRELOAD": "/tvq/run/qemu-unplug.so"})
         threading.Thread(target=self.watch_qemu, daemon=True).start()
         conns = {}
         for name, sock in socks.items():
@@ -460,7 +452,7 @@ class Run:
     def serve(self, sock):
         """The control channel."""
         with sock.makefile("r", errors="replace") as f:
-            for line in f:
+            for line in self.lines(f):
                 word = line.split()
                 if not word:
                     continue
@@ -474,6 +466,13 @@ class Run:
                     self.answer(sock, word[1:])
                 else:
                     note(f"control channel: {line.strip()!r} not understood")
+
+    @staticmethod
+    def lines(file):
+        try:
+            yield from file
+        except OSError:
+            pass                # QEMU died; watch_qemu tells
 
     def answer(self, sock, words):
         try:
@@ -555,17 +554,49 @@ host result NAME WORD...          a line for the file "results" of this run
         if verb == "log":
             return 0, tail(device.log, 200)
         if verb == "unplug":
-            start = len(self.qmp.events)
-            name = f"tvq{device.number}"
-            self.qmp.command("device_del", id=name)
-            self.qmp.wait_event("DEVICE_DELETED", name, start, 60)
-            device.plugged = False
+            self.unplug(device)
             return 0, ""
         if verb == "plug":
             self.qmp.command("device_add", **device.qdev())
             device.plugged = True
             return 0, ""
         raise Failure(f"device: {verb} not understood")
+
+    def unplug(self, device):
+        """As device_del, which the guest has to agree to. There is no
+        DEVICE_DELETED event and the connection stays open, because the
+        device is never freed: see qemu-unplug.c."""
+        name = f"tvq{device.number}"
+        self.qmp.command("device_del", id=name)
+        limit = time.monotonic() + 60
+        while any(child["name"] == name for child in
+                  self.qmp.command("qom-list", path="/machine/peripheral")):
+            if time.monotonic() > limit:
+                raise Failure(f"the guest does not let go of {name}")
+            time.sleep(0.05)
+        device.plugged = False
+        self.close_connection(device.sock)
+
+    def close_connection(self, path):
+        """Shuts down QEMU's connection to a device, from the outside."""
+        pid = self.qemu.pid
+        pidfd = os.pidfd_open(pid)
+        libc = ctypes.CDLL(None, use_errno=True)
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            copy = libc.syscall(SYS_PIDFD_GETFD, pidfd, int(fd), 0)
+            if copy < 0:
+                continue
+            try:
+                with socket.socket(fileno=copy) as sock:
+                    if (sock.family == socket.AF_UNIX
+                            and sock.getpeername() == path):
+                        sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                try:
+                    os.close(copy)
+                except OSError:
+                    pass
+        os.close(pidfd)
 
     # --- the kernel log ---------------------------------------------------
 
