@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
+"""checkpatch --strict, on whole files, without a finding.
+
+What is ignored is in the tables below, each with its reason.
+"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+KERNEL = ("drivers", "include", "tests/kunit")
+USER = ("tests/device",)
+
+# (file, type, text): reason
+IGNORED = {
+    ("drivers/virtio_tvq/compat.h", "LINUX_VERSION_CODE", ""):
+        "what differs between two kernels is all that this file is for",
+    ("drivers/virtio_tvq/compat.h", "CONSTANT_COMPARISON", ""):
+        "it takes KERNEL_VERSION(...) on the right for no constant",
+    ("drivers/virtio_tvq/trace.h", "OPEN_ENDED_LINE", ""):
+        "the layout of TRACE_EVENT() in all of the kernel",
+    ("drivers/virtio_tvq/trace.h", "PARENTHESIS_ALIGNMENT", ""):
+        "the layout of TRACE_EVENT() in all of the kernel",
+    ("drivers/virtio_tvq/sysfs.c", "MACRO_ARG_REUSE", "'_name'"):
+        "an attribute's name has no side effect",
+}
+
+# Types that want what userspace does not have.
+NOT_FOR_USERS = {
+    "PREFER_KERNEL_TYPES": "stdint.h is what C programs use",
+    "PREFER_DEFINED_ATTRIBUTE_MACRO": "__printf, __packed: kernel headers",
+    "BIT_MACRO": "BIT(): kernel headers",
+    "ARRAY_SIZE": "kernel headers",
+    "STRCPY": "strscpy(): kernel headers",
+    "STRLCPY": "strscpy(): kernel headers",
+    "STRNCPY": "strscpy(): kernel headers",
+    "SSCANF_TO_KSTRTO": "kstrto*(): kernel headers",
+    "CONSIDER_KSTRTO": "kstrto*(): kernel headers",
+    "ENOSYS": "the rule is about system calls of the kernel",
+    "AVOID_EXTERNS": "environ and the like",
+    "VOLATILE": "sig_atomic_t flags of signal handlers are volatile",
+    "USE_SPINLOCK_T": "kernel headers",
+    "NEW_TYPEDEFS": "pthread callbacks and the like",
+    "EMBEDDED_FUNCTION_NAME":
+        "messages are for users; ordinary words are names of functions, too",
+}
+
+# CAMELCASE of names that C and POSIX made.
+STANDARD_NAMES = r"<(PRI|SCN)[diouxX]\w+>|<_Atomic>|<_Static_assert>|<_Bool>"
+
+
+def run(linux, paths):
+    """What checkpatch says of these files, and its exit status."""
+    out = subprocess.run(
+        ["perl", linux + "/scripts/checkpatch.pl", "--no-tree",
+         "--root=" + linux, "--strict", "--terse", "--show-types",
+         "--no-summary", "-f"] + paths,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        check=False)
+    return out.stdout.splitlines(), out.returncode
+
+
+def ignored(user, line):
+    match = re.match(r"(\S+?):\d+: (?:ERROR|WARNING|CHECK):(\w+): (.*)", line)
+    if not match:
+        return False
+    path, kind, text = match.groups()
+    if user:
+        return kind in NOT_FOR_USERS or \
+            (kind == "CAMELCASE" and re.search(STANDARD_NAMES, text))
+    return any(path == file and kind == type_ and part in text
+               for file, type_, part in IGNORED)
+
+
+def check(linux, user):
+    paths = sorted(str(path) for top in (USER if user else KERNEL)
+                   for path in Path(top).rglob("*.[ch]"))
+    findings = []
+    batches = [batch for batch in (paths[::2], paths[1::2]) if batch]
+    with ThreadPoolExecutor(len(batches) or 1) as pool:
+        for lines, status in pool.map(lambda batch: run(linux, batch), batches):
+            if status and not lines:
+                findings.append("checkpatch ends with status %d" % status)
+            findings += [line for line in lines
+                         if line.strip() and not ignored(user, line)]
+    if not paths:
+        findings.append("checker is blind: no file")
+    findings.sort()
+    print(*findings, sep="\n", end="\n" if findings else "")
+    return bool(findings)
+
+
+def main():
+    linux = sys.argv[1]
+    # It writes a file into the directory that it is called in, and goes by
+    # the paths that it is given.
+    with tempfile.TemporaryDirectory() as scratch:
+        for entry in os.scandir():
+            os.symlink(os.path.abspath(entry.path),
+                       scratch + "/" + entry.name)
+        os.chdir(scratch)
+        return check(linux, sys.argv[2] == "user")
+
+
+sys.exit(main())
