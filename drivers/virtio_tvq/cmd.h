@@ -63,6 +63,18 @@ struct tvq_create {
 
 /**
  * struct tvq_info - what CREATE and DESCRIBE say of a device
+ * @id: device_id
+ * @type: virtio device type
+ * @vendor: virtio vendor id
+ * @features: the feature bits that it offers
+ * @name: its name, may be empty
+ * @num_vqs: all its virtqueues
+ * @num_vectors: size of its interrupt table
+ * @status: its device status
+ * @has_doorbell: it has a doorbell page
+ * @doorbell_offset: where, from the start of the doorbell BAR
+ * @config_generation: generation of @config
+ * @config_len: size of its configuration space in bytes
  * @config: @config_len bytes, the caller's to free with kfree()
  * @vq_size: @num_vqs sizes, the caller's to free with kfree()
  *
