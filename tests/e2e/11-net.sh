@@ -1,0 +1,47 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
+# vm: --devices 1
+#
+# Two interfaces in two network namespaces reach each other.
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+tvq_load
+fn=$(tvq_function 0)
+tvq_create "$fn" 'type=net name=left mac=02:aa:00:00:00:01 mtu=1400'
+tvq_create "$fn" 'type=net name=right vqs=2'
+left=$(tvq_netdev "$fn" left)
+right=$(tvq_netdev "$fn" right)
+
+[ "$(cat "/sys/class/net/$left/address")" = 02:aa:00:00:00:01 ] || fail "mac"
+[ "$(cat "/sys/class/net/$left/mtu")" = 1400 ] || fail "mtu"
+[ "$(cat "$(tvq_device "$fn" right)/num_vqs")" = 5 ] || fail "two pairs and control make 5 queues"
+ethtool -i "$left" | grep -q "bus-info: tvq0-" || fail "bus-info"
+ethtool -L "$right" combined 2
+ethtool -l "$right" | tail -n 5 | grep -q "Combined:.*2" || fail "two pairs"
+
+ip netns add left
+ip netns add right
+trap 'ip netns del left; ip netns del right' EXIT
+ip link set "$left" netns left
+ip link set "$right" netns right
+ip -n left addr add 192.0.2.1/24 dev "$left"
+ip -n right addr add 192.0.2.2/24 dev "$right"
+ip -n left link set "$left" up
+ip -n right link set "$right" up
+
+ip netns exec left ping -q -c 5 -i 0.2 -w 20 192.0.2.2
+ip netns exec right iperf3 -s -1 -D --pidfile /run/iperf3.pid
+wait_for 10 test -s /run/iperf3.pid
+ip netns exec left iperf3 -c 192.0.2.2 -t 2 -J >/run/iperf3.json
+python3 - <<'EOF'
+import json
+sent = json.load(open("/run/iperf3.json"))["end"]["sum_received"]["bytes"]
+assert sent > 1 << 20, f"only {sent} bytes arrived"
+EOF
+
+trap - EXIT
+ip netns del left
+ip netns del right
+tvq_destroy "$fn" left
+tvq_destroy "$fn" right
+tvq_unload

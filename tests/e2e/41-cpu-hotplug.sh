@@ -1,0 +1,64 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
+# vm: --devices 1
+#
+# A CPU goes offline and comes back while disks and an interface are in use.
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+tvq_load
+fn=$(tvq_function 0)
+tvq_create "$fn" 'type=blk name=disk vqs=2 capacity=64M'
+tvq_create "$fn" 'type=net name=left vqs=2'
+tvq_create "$fn" 'type=net name=right'
+disk=$(tvq_disk "$fn" disk)
+left=$(tvq_netdev "$fn" left)
+right=$(tvq_netdev "$fn" right)
+cpu=/sys/devices/system/cpu/cpu1
+
+ip netns add right
+trap 'echo 1 >$cpu/online; ip netns del right; kill $fio $ping 2>/dev/null || true' EXIT
+ip link set "$right" netns right
+ip addr add 192.0.2.1/24 dev "$left"
+ip link set "$left" up
+ip -n right addr add 192.0.2.2/24 dev "$right"
+ip -n right link set "$right" up
+
+fio --name=x --filename="$disk" --rw=randrw --bs=4k --direct=1 --ioengine=libaio \
+	--iodepth=4 --numjobs=2 --size=16M --offset_increment=32M --time_based --runtime=600 \
+	--verify=crc32c --verify_fatal=1 --group_reporting --minimal >/run/fio.log 2>&1 &
+fio=$!
+ping -i 0.05 192.0.2.2 >/run/ping.log 2>&1 &
+ping=$!
+
+ios()
+{
+	awk '{ print $1 + $5 }' "/sys/block/${disk##*/}/stat"
+}
+
+going_on()
+{
+	local ios=$1 pings=$2
+
+	[ "$(ios)" -gt $((ios + 100)) ] && [ "$(grep -c 'bytes from' /run/ping.log)" -gt $((pings + 3)) ]
+}
+
+for ((i = 0; i < 4; i++)); do
+	for online in 0 1; do
+		echo $online >$cpu/online
+		ios=$(ios)
+		pings=$(grep -c 'bytes from' /run/ping.log || true)
+		wait_for 30 going_on "$ios" "$pings" || fail "round $i: nothing moves with cpu1/online = $online"
+	done
+done
+kill -0 $fio || fail "fio: $(cat /run/fio.log)"
+kill -INT $fio
+wait $fio || fail "fio: $(cat /run/fio.log)"
+kill -INT $ping
+wait $ping || fail "ping"
+
+trap - EXIT
+ip netns del right
+tvq_destroy "$fn" disk
+tvq_destroy "$fn" left
+tvq_destroy "$fn" right
+tvq_unload
