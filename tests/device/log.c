@@ -8,7 +8,7 @@
 
 #include "log.h"
 
-static const char * const level_names[] = { "error", "warn", "info", "debug" };
+static const char * const level_names[] = { "none", "error", "warn", "info", "debug" };
 static enum log_level log_level = LOG_INFO;
 
 void log_set_level(enum log_level level)
@@ -25,7 +25,7 @@ int log_parse_level(const char *text, enum log_level *level)
 {
 	unsigned int i;
 
-	for (i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
+	for (i = LOG_ERROR; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
 		if (!strcmp(text, level_names[i])) {
 			*level = i;
 			return 0;

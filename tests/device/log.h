@@ -2,7 +2,7 @@
 #ifndef TVQ_LOG_H
 #define TVQ_LOG_H
 
-enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+enum log_level { LOG_NONE, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 void log_set_level(enum log_level level);
 int log_parse_level(const char *text, enum log_level *level);

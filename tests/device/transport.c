@@ -77,7 +77,7 @@ static void cancel_command(struct job *job)
 	command_error(container_of(job, struct command, job), CMD_ERR(ENXIO, DEVICE_ID));
 }
 
-/* Read a command that was taken from the ring. In a section. Return: CMD_ERR or 0. */
+/* Read a command that was taken. In a section. Return: 0, CMD_ERR, -1 if it cannot be answered. */
 static int read_command(struct command *cmd, struct virtio_tvq_hdr *hdr)
 {
 	struct mem *mem = &cmd->tvq->mem;
@@ -86,9 +86,11 @@ static int read_command(struct command *cmd, struct virtio_tvq_hdr *hdr)
 	if (len < sizeof(*hdr) || vq_read(mem, &cmd->chain, 0, hdr, sizeof(*hdr)))
 		return -1;
 	cmd->device_id = le64toh(hdr->device_id);
+	if (cmd->chain.in_len < sizeof(uint32_t))
+		return -1;
+	cmd->in_len = cmd->chain.in_len - sizeof(uint32_t);
 	if (len > TVQ_COMMAND_MAX || cmd->chain.in_len > TVQ_COMMAND_MAX)
 		return CMD_ERR(EINVAL, LENGTH);
-	cmd->in_len = cmd->chain.in_len - sizeof(uint32_t);
 	cmd->out_len = len - sizeof(*hdr);
 	cmd->out = malloc(cmd->out_len ? cmd->out_len : 1);
 	if (!cmd->out)
@@ -164,7 +166,7 @@ static bool take_command(struct transport *transport)
 		command_free(cmd);
 		return false;
 	}
-	if (err < 0 || cmd->chain.in_len < sizeof(uint32_t)) {
+	if (err < 0) {
 		cmd->chain.in_len = 0;
 		answer(cmd, 0, NULL, 0);
 		return true;

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause */
+/*
+ * What the tests of the device share: a vfio-user client that is virtual machine
+ * monitor and driver at once, in the same process as the device.
+ */
+#ifndef CHECK_CLIENT_H
+#define CHECK_CLIENT_H
+
+#include <linux/virtio_tvq.h>
+#include <stdio.h>
+
+#include "../mdev.h"
+#include "../tvq.h"
+#include "../vfu_proto.h"
+
+/*
+ * The harness
+ */
+struct test {
+	const char *name;
+	void (*run)(void);
+	struct test *next;
+};
+
+void test_register(struct test *test);
+void test_failed(const char *file, int line, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+double test_now(void);
+extern const char *test_device_path;
+
+#define TEST(fn)								\
+	static void fn(void);							\
+	static struct test test_##fn = { .name = #fn, .run = fn };		\
+	static void __attribute__((constructor)) register_##fn(void)		\
+	{									\
+		test_register(&test_##fn);					\
+	}									\
+	static void fn(void)
+
+#define CHECK(cond)								\
+	do {									\
+		if (!(cond))							\
+			test_failed(__FILE__, __LINE__, "%s", #cond);		\
+	} while (0)
+#define CHECK_EQ(a, b)								\
+	do {									\
+		unsigned long long a_ = (a), b_ = (b);				\
+		if (a_ != b_)							\
+			test_failed(__FILE__, __LINE__, "%s is %#llx, not %#llx", #a, a_, b_); \
+	} while (0)
+
+/*
+ * The client
+ */
+#define GUEST_BASE	0x100000ull		/* guest memory: from here ... */
+#define GUEST_SIZE	(64ull << 20)		/* ... so much */
+#define MSI_BASE	0xfee00000ull
+#define DEADLINE	2.0			/* seconds that any answer may take */
+
+struct msi_seen {
+	uint64_t address;
+	uint32_t data;
+};
+
+struct client {
+	struct tvq tvq;
+	char dir[64];
+	char socket[96];
+	int stop_fd;
+	pthread_t thread;
+	bool running;
+
+	int fd;
+	uint16_t next_id;
+	int memfd;
+	uint8_t *mem;
+	uint64_t alloc;				/* next free guest address */
+	int irq_fd[PCI_VECTORS];
+	bool withhold;				/* do not answer the device's writes */
+	unsigned int withheld;
+	struct msi_seen msi[4096];		/* what the device has written by message */
+	unsigned int num_msi;
+};
+
+void client_init(struct client *c, const struct tvq_options *opt);
+void client_options(struct tvq_options *opt);
+void client_exit(struct client *c);
+void client_connect(struct client *c);
+void client_disconnect(struct client *c);
+bool client_negotiate(struct client *c);
+void client_send(struct client *c, const void *buf, size_t len, const int *fds, int num_fds);
+bool client_read(struct client *c, void *buf, size_t len);
+int client_poll(struct client *c, double seconds);
+bool client_closed(struct client *c);
+int client_request(struct client *c, uint16_t command, const void *out, size_t out_len,
+		   const int *fds, int num_fds, void *in, size_t *in_len);
+int client_map(struct client *c, uint64_t gpa, uint64_t size, uint64_t offset);
+int client_unmap(struct client *c, uint64_t gpa, uint64_t size);
+int region_read(struct client *c, unsigned int region, uint64_t offset, void *buf, uint32_t len);
+int region_write(struct client *c, unsigned int region, uint64_t offset, const void *buf,
+		 uint32_t len);
+uint64_t region_get(struct client *c, unsigned int region, uint64_t offset, uint32_t len);
+void region_put(struct client *c, unsigned int region, uint64_t offset, uint64_t value,
+		uint32_t len);
+bool wait_msi(struct client *c, uint64_t address, uint32_t data, unsigned int count);
+unsigned int count_msi(struct client *c, uint64_t address, uint32_t data);
+void settle(struct client *c, double seconds);
+int msi_error(struct client *c);
+
+uint64_t guest_alloc(struct client *c, uint64_t size, uint64_t align);
+void *guest(struct client *c, uint64_t gpa);
+
+/*
+ * The driver
+ */
+struct ring {
+	struct client *c;
+	uint16_t size;
+	uint64_t desc, driver, device;
+	uint16_t free;				/* next descriptor to use, round and round */
+	uint16_t avail;
+	uint16_t used;
+};
+
+struct seg {
+	uint64_t gpa;
+	uint32_t len;
+	bool in;
+};
+
+void ring_init(struct ring *ring, struct client *c, uint16_t size);
+uint16_t ring_put(struct ring *ring, const struct seg *seg, unsigned int num);
+uint16_t ring_put_indirect(struct ring *ring, const struct seg *seg, unsigned int num);
+void ring_desc(struct ring *ring, uint16_t i, uint64_t gpa, uint32_t len, uint16_t flags,
+	       uint16_t next);
+void ring_avail(struct ring *ring, uint16_t head);
+bool ring_wait(struct ring *ring, uint16_t *id, uint32_t *len);
+uint16_t ring_used_idx(struct ring *ring);
+
+struct reply {
+	bool came;
+	uint32_t used;				/* length that the device has written */
+	uint32_t ack;
+	uint16_t status;
+	uint16_t qualifier;
+	uint8_t in[8192];
+	uint32_t in_len;
+};
+
+struct driver {
+	struct client c;
+	struct ring ring;			/* transport virtqueue */
+	uint64_t in_gpa[256];			/* by head: where the reply goes */
+};
+
+void driver_init(struct driver *d, const struct tvq_options *opt);
+void driver_setup(struct driver *d);
+void driver_exit(struct driver *d);
+void driver_reset(struct driver *d);
+void driver_kick(struct driver *d);
+uint16_t post(struct driver *d, uint64_t id, uint16_t class, uint16_t command, const void *out,
+	      uint32_t out_len, uint32_t in_room);
+uint16_t collect(struct driver *d, struct reply *reply);
+int command(struct driver *d, uint64_t id, uint16_t class, uint16_t cmd, const void *out,
+	    uint32_t out_len, uint32_t in_room, struct reply *reply);
+
+#define MGMT(cmd)	VIRTIO_TVQ_CLASS_MGMT, VIRTIO_TVQ_MGMT_##cmd
+#define DEVICE(cmd)	VIRTIO_TVQ_CLASS_DEVICE, VIRTIO_TVQ_DEVICE_##cmd
+#define VQ(cmd)		VIRTIO_TVQ_CLASS_VQ, VIRTIO_TVQ_VQ_##cmd
+#define MSI(cmd)	VIRTIO_TVQ_CLASS_MSI, VIRTIO_TVQ_MSI_##cmd
+/* What command() returns for an ERR */
+#define ERR(status, q)	((VIRTIO_TVQ_STATUS_##status << 16) | VIRTIO_TVQ_Q_##q)
+#define NO_ANSWER	(-1)
+#define NO_REASON	(-2)
+
+struct managed {
+	struct driver *d;
+	uint64_t id;
+	struct virtio_tvq_device_info info;
+	uint8_t config[64];
+	uint16_t sizes[128];
+	uint64_t doorbell;
+	struct ring ring[16];
+};
+
+int create(struct driver *d, struct virtio_tvq_create *req, struct managed *m);
+int create_simple(struct driver *d, uint32_t type, const char *name, uint16_t vqs,
+		  struct managed *m);
+int create_sized(struct driver *d, const char *name, uint64_t sectors, struct managed *m);
+int negotiate(struct managed *m, uint64_t features, uint8_t *status);
+int setup(struct managed *m, unsigned int num_vqs, uint16_t size);
+int set_status(struct managed *m, uint8_t status);
+bool bring_up(struct managed *m, unsigned int num_vqs, uint16_t size, uint64_t without);
+void doorbell(struct managed *m, uint16_t queue);
+uint64_t msi_address(struct managed *m, unsigned int vector);
+
+#endif
