@@ -587,7 +587,7 @@ static bool tvq_init_dev_msi_info(struct device *dev, struct irq_domain *domain,
 	WRITE_ONCE(td->prepare, ops.msi_prepare);
 
 	info->flags = msix.flags | MSI_FLAG_USE_DEF_DOM_OPS |
-		      MSI_FLAG_USE_DEF_CHIP_OPS |
+		      MSI_FLAG_USE_DEF_CHIP_OPS | MSI_FLAG_DEV_SYSFS |
 		      MSI_FLAG_ALLOC_SIMPLE_MSI_DESCS | MSI_FLAG_FREE_MSI_DESCS;
 	info->handler = msix.handler;
 	info->handler_name = msix.handler_name;
