@@ -29,7 +29,7 @@ for name in a b c; do
 	disk=$(tvq_disk "$fn" $name)
 	dd if=/dev/urandom of=/run/pattern bs=1M count=2 status=none
 	dd if=/run/pattern of="$disk" bs=1M oflag=direct status=none
-	cmp -n $((2 << 20)) /run/pattern <(dd if="$disk" bs=1M count=2 iflag=direct status=none) ||
+	disk_holds "$disk" /run/pattern ||
 		fail "$name does not keep its data"
 	tvq_destroy "$fn" $name
 done

@@ -36,7 +36,7 @@ done
 for ((i = 0; i < 32; i++)); do
 	if ((i % 8 < 4)); then
 		disk=$(tvq_disk "$fn" d$i)
-		yes "disk $i" | head -c 1M >/run/d$i
+		pattern "disk $i" $((1 << 20)) /run/d$i
 		dd if=/run/d$i of="$disk" bs=64k oflag=direct status=none &
 	else
 		ip link set "$(tvq_netdev "$fn" d$i)" up
@@ -45,7 +45,7 @@ done
 wait
 for ((i = 0; i < 32; i++)); do
 	if ((i % 8 < 4)); then
-		cmp -n $((1 << 20)) /run/d$i "$(tvq_disk "$fn" d$i)" || fail "disk $i has what is not its own"
+		disk_holds "$(tvq_disk "$fn" d$i)" /run/d$i || fail "disk $i has what is not its own"
 	else
 		wait_for 10 grep -q 1 "/sys/class/net/$(tvq_netdev "$fn" d$i)/carrier"
 	fi

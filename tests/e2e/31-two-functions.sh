@@ -16,20 +16,22 @@ done
 [ "$(tvq_device "$a" disk)" != "$(tvq_device "$b" disk)" ] || fail "one device"
 da=$(tvq_disk "$a" disk)
 db=$(tvq_disk "$b" disk)
-yes a | dd of="$da" bs=1M count=4 iflag=fullblock oflag=direct status=none
-yes b | dd of="$db" bs=1M count=4 iflag=fullblock oflag=direct status=none
-[ "$(dd if="$da" bs=1M count=4 iflag=direct status=none | tr -d '\n' | tr -s a)" = a ] || fail "a"
-[ "$(dd if="$db" bs=1M count=4 iflag=direct status=none | tr -d '\n' | tr -s b)" = b ] || fail "b"
+pattern a $((4 << 20)) /run/a
+dd if=/run/a of="$da" bs=1M oflag=direct status=none
+pattern b $((4 << 20)) /run/b
+dd if=/run/b of="$db" bs=1M oflag=direct status=none
+disk_holds "$da" /run/a || fail "a"
+disk_holds "$db" /run/b || fail "b"
 tvq_destroy "$a" disk
 tvq_destroy "$a" net
 
 # The other one does not notice that the first is unbound and bound again.
 echo "${a##*/}" >/sys/bus/pci/drivers/virtio_tvq/unbind
 [ ! -e "$a/tvq" ] || fail "unbound, and the attributes are there"
-[ "$(dd if="$db" bs=1M count=4 iflag=direct status=none | tr -d '\n' | tr -s b)" = b ] || fail "b alone"
+disk_holds "$db" /run/b || fail "b alone"
 echo "${a##*/}" >/sys/bus/pci/drivers/virtio_tvq/bind
 tvq_create "$a" 'type=blk name=disk capacity=16M'
-[ "$(dd if="$(tvq_disk "$a" disk)" bs=1M count=4 iflag=direct status=none | tr -d '\n' | tr -s a)" = a ] ||
+disk_holds "$(tvq_disk "$a" disk)" /run/a ||
 	fail "a again"
 tvq_destroy "$a" disk
 tvq_destroy "$b" disk

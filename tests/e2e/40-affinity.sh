@@ -35,12 +35,8 @@ irq1=$(irq_of req.1)
 cpus=$(cat "/proc/irq/$irq0/smp_affinity_list" "/proc/irq/$irq1/smp_affinity_list" | sort | xargs)
 [ "$cpus" = '0 1' ] || fail "two queues on two CPUs: $cpus"
 
-touch /run/io
-fio --name=x --filename="$disk" --rw=randrw --bs=4k --direct=1 --ioengine=libaio \
-	--iodepth=4 --numjobs=2 --size=16M --offset_increment=32M --time_based --runtime=600 \
-	--verify=crc32c --verify_fatal=1 --group_reporting --minimal >/run/fio.log 2>&1 &
-fio=$!
-trap 'kill $fio 2>/dev/null || true' EXIT
+# One job on each CPU, so that both queues are in use.
+io_start "$disk" --cpus_allowed=0-1 --cpus_allowed_policy=split
 
 for round in 1 2 3; do
 	for cpu in 0 1; do
@@ -69,9 +65,6 @@ old1=$(count "$irq1" 0)
 wait_for 20 more "$irq0" 1 "$old0" || fail "queue 0 hangs after many moves"
 wait_for 20 more "$irq1" 0 "$old1" || fail "queue 1 hangs after many moves"
 
-kill -0 $fio || fail "fio: $(cat /run/fio.log)"
-kill -INT $fio
-wait $fio || fail "fio: $(cat /run/fio.log)"
-trap - EXIT
+io_stop
 tvq_destroy "$fn" disk
 tvq_unload

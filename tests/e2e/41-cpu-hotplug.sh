@@ -16,17 +16,14 @@ right=$(tvq_netdev "$fn" right)
 cpu=/sys/devices/system/cpu/cpu1
 
 ip netns add right
-trap 'echo 1 >$cpu/online; ip netns del right; kill $fio $ping 2>/dev/null || true' EXIT
+trap 'echo 1 >$cpu/online; ip netns del right; kill $ping 2>/dev/null; rm -f /run/io || true' EXIT
 ip link set "$right" netns right
 ip addr add 192.0.2.1/24 dev "$left"
 ip link set "$left" up
 ip -n right addr add 192.0.2.2/24 dev "$right"
 ip -n right link set "$right" up
 
-fio --name=x --filename="$disk" --rw=randrw --bs=4k --direct=1 --ioengine=libaio \
-	--iodepth=4 --numjobs=2 --size=16M --offset_increment=32M --time_based --runtime=600 \
-	--verify=crc32c --verify_fatal=1 --group_reporting --minimal >/run/fio.log 2>&1 &
-fio=$!
+io_start "$disk"
 ping -i 0.05 192.0.2.2 >/run/ping.log 2>&1 &
 ping=$!
 
@@ -47,12 +44,11 @@ for ((i = 0; i < 4; i++)); do
 		echo $online >$cpu/online
 		ios=$(ios)
 		pings=$(grep -c 'bytes from' /run/ping.log || true)
-		wait_for 30 going_on "$ios" "$pings" || fail "round $i: nothing moves with cpu1/online = $online"
+		wait_for 30 going_on "$ios" "$pings" ||
+			fail "round $i: nothing moves with cpu1/online = $online"
 	done
 done
-kill -0 $fio || fail "fio: $(cat /run/fio.log)"
-kill -INT $fio
-wait $fio || fail "fio: $(cat /run/fio.log)"
+io_stop
 kill -INT $ping
 wait $ping || fail "ping"
 

@@ -10,12 +10,12 @@ fn=$(tvq_function 0)
 tvq_create "$fn" 'type=blk name=disk capacity=16M vqs=2'
 tvq_create "$fn" 'type=net name=net'
 dev=$(tvq_device "$fn" disk)
-yes pattern | head -c 1M >/run/pattern
+pattern pattern $((1 << 20)) /run/pattern
 dd if=/run/pattern of="$(tvq_disk "$fn" disk)" bs=64k oflag=direct status=none
 
 works()
 {
-	cmp -n $((1 << 20)) /run/pattern "$(tvq_disk "$fn" disk)" || fail "$1: the disk"
+	disk_holds "$(tvq_disk "$fn" disk)" /run/pattern || fail "$1: the disk"
 	ip link set "$(tvq_netdev "$fn" net)" up || fail "$1: the interface"
 	wait_for 10 grep -q 1 "/sys/class/net/$(tvq_netdev "$fn" net)/carrier"
 }

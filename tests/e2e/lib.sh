@@ -60,15 +60,27 @@ tvq_not()
 	! "$@"
 }
 
+# The system's text for an error; no program is started, because a test may
+# ask for dozens and a guest without KVM is slow.
+declare -rA ERRNO_TEXT=(
+	[E2BIG]="Argument list too long"
+	[EBUSY]="Device or resource busy"
+	[EEXIST]="File exists"
+	[EINVAL]="Invalid argument"
+	[EIO]="Input/output error"
+	[ENODEV]="No such device"
+	[ENOSPC]="No space left on device"
+	[EOPNOTSUPP]="Operation not supported"
+	[ERANGE]="Numerical result out of range"
+)
+
 # expect_errno NAME CMD...: CMD, a shell function or program that prints the
 # system's text for an error, must fail with it.
 expect_errno()
 {
-	local name=$1 text out rc=0
+	local name=$1 text=${ERRNO_TEXT[$1]} out rc=0
 	shift
 
-	text=$(python3 -c 'import errno, os, sys
-print(os.strerror(getattr(errno, sys.argv[1])))' "$name")
 	out=$("$@" 2>&1) || rc=$?
 	[ $rc -ne 0 ] || fail "'$*' succeeded, $name expected"
 	case $out in
@@ -80,12 +92,49 @@ print(os.strerror(getattr(errno, sys.argv[1])))' "$name")
 # sysfs_write FILE TEXT: one write(2) of exactly TEXT; prints the error.
 sysfs_write()
 {
-	python3 -c 'import os, sys
-fd = os.open(sys.argv[1], os.O_WRONLY)
-try:
-    os.write(fd, os.fsencode(sys.argv[2]))
-except OSError as e:
-    sys.exit(f"{sys.argv[1]}: {e.strerror}")' "$1" "$2"
+	printf '%s' "$2" >"$1"
+}
+
+# pattern TEXT SIZE FILE: SIZE bytes of lines of TEXT.
+pattern()
+{
+	python3 -c 'import sys
+text, size = (sys.argv[1] + "\n").encode(), int(sys.argv[2])
+sys.stdout.buffer.write((text * (size // len(text) + 1))[:size])' "$1" "$2" >"$3"
+}
+
+# disk_holds DISK FILE: does it begin with this? Read past the page cache.
+disk_holds()
+{
+	dd if="$1" bs=64k count="$(($(stat -c %s "$2") >> 16))" iflag=direct status=none |
+		cmp -s - "$2"
+}
+
+# io_start DISK [FIO-OPTION...]: verified writes by two jobs until io_stop,
+# which fails if one of them did.
+io_start()
+{
+	local disk=$1
+	shift
+
+	touch /run/io
+	(
+		trap - ERR
+		while [ -e /run/io ]; do
+			fio --name=io --filename="$disk" --rw=randwrite --bs=4k --direct=1 \
+				--ioengine=libaio --iodepth=4 --numjobs=2 --size=2M \
+				--offset_increment=2M "$@" \
+				--verify=crc32c --verify_fatal=1 --group_reporting --minimal \
+				>/run/fio.log 2>&1 || exit 1
+		done
+	) &
+	io_pid=$!
+}
+
+io_stop()
+{
+	rm -f /run/io
+	wait "$io_pid" || fail "fio: $(cat /run/fio.log)"
 }
 
 # --- the driver -------------------------------------------------------------
