@@ -208,7 +208,8 @@ TEST(limits)
 	CHECK_EQ(limits->vqs_free, 10);
 	CHECK_EQ(limits->vectors_free, 18);
 	/* Longer than any command may be */
-	CHECK_EQ(command(&d, 0, MGMT(NOP), d.c.mem, TVQ_COMMAND_MAX, 64, NULL), ERR(EINVAL, LENGTH));
+	CHECK_EQ(command(&d, 0, MGMT(NOP), d.c.mem + GUEST_SIZE / 2, TVQ_COMMAND_MAX, 64, NULL),
+		 ERR(EINVAL, LENGTH));
 	driver_exit(&d);
 }
 
