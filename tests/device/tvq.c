@@ -204,6 +204,8 @@ int tvq_start(struct tvq *tvq, const struct tvq_options *opt)
 	}
 	pci_init(&tvq->pci, tvq);
 
+	if (switch_start(&tvq->net_switch, opt->tap))
+		goto fail;
 	if (opt->state_dir) {
 		ret = make_dir(opt->state_dir);
 		if (ret) {
@@ -212,8 +214,6 @@ int tvq_start(struct tvq *tvq, const struct tvq_options *opt)
 		}
 	}
 	if (find_disk_dir(tvq))
-		goto fail;
-	if (switch_start(&tvq->net_switch, opt->tap))
 		goto fail;
 	if (state_load(tvq) || state_save(tvq))
 		goto fail;
