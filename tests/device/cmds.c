@@ -286,6 +286,7 @@ static void reply_config(struct command *cmd)
 
 	pthread_mutex_lock(&mdev->lock);
 	reply.hdr.generation = htole32(mdev->generation);
+	mdev->given_generation = mdev->generation;
 	reply.hdr.length = htole32(mdev->config_len);
 	reply.hdr.status = mdev->status;
 	memcpy(reply.data, mdev->config, mdev->config_len);
@@ -417,7 +418,7 @@ static int cmd_setup(struct command *cmd)
 		mdev_msi_set(mdev, 0, num_msi, msi);
 		mem_leave(mem);
 	}
-	mdev->config_vector = le16toh(req->config_vector);
+	mdev_set_config_vector(mdev, le16toh(req->config_vector));
 	for (i = 0; i < num_vqs; i++) {
 		index = le16toh(vqs[i].index);
 		mdev_kick_queue(mdev, index);

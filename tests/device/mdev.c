@@ -304,16 +304,29 @@ void mdev_set_status(struct mdev *mdev, uint8_t status)
 		mdev_kick_queue(mdev, i);
 }
 
+static void config_interrupt(struct mdev *mdev)
+{
+	if (mem_enter_quiet(&mdev->tvq->mem, mdev->epoch)) {
+		raise_vector(mdev, mdev->config_vector);
+		mem_leave(&mdev->tvq->mem);
+	}
+}
+
 /* Configuration, or DEVICE_NEEDS_RESET, has changed without the driver's doing. */
 void mdev_config_changed(struct mdev *mdev)
 {
 	pthread_mutex_lock(&mdev->lock);
 	mdev->generation++;
 	pthread_mutex_unlock(&mdev->lock);
-	if ((mdev->status & S_DRIVER_OK) && mem_enter_quiet(&mdev->tvq->mem, mdev->epoch)) {
-		raise_vector(mdev, mdev->config_vector);
-		mem_leave(&mdev->tvq->mem);
-	}
+	config_interrupt(mdev);
+}
+
+/* Behind this, changes are announced; and so is one that the driver cannot know of. */
+void mdev_set_config_vector(struct mdev *mdev, uint16_t vector)
+{
+	mdev->config_vector = vector;
+	if (mdev->generation != mdev->given_generation)
+		config_interrupt(mdev);
 }
 
 /* The driver has done something that there is no going on after. Not in a section. */
@@ -352,6 +365,7 @@ void mdev_info(struct mdev *mdev, void *buf)
 	info->flags = VIRTIO_TVQ_DEVICE_F_DOORBELL;
 	info->doorbell_offset = htole64((uint64_t)mdev->slot * VIRTIO_TVQ_DOORBELL_SIZE);
 	info->config_generation = htole32(mdev->generation);
+	mdev->given_generation = mdev->generation;
 	info->config_len = htole32(mdev->config_len);
 	memcpy(p + sizeof(*info), mdev->config, mdev->config_len);
 	pthread_mutex_unlock(&mdev->lock);

@@ -118,7 +118,7 @@ struct mdev {
 	bool dying;
 	uint64_t driver_features;
 	uint16_t config_vector;
-	bool config_pending;			/* an interrupt is owed as soon as DRIVER_OK is set */
+	uint32_t given_generation;		/* of the configuration that the driver got last */
 	struct virtq *vqs;
 	struct vq_chain chain;
 	void *priv;				/* of the type */
@@ -159,6 +159,7 @@ void mdev_remove(struct mdev *mdev, bool announce);
 void mdev_set_status(struct mdev *mdev, uint8_t status);
 void mdev_needs_reset(struct mdev *mdev);
 void mdev_config_changed(struct mdev *mdev);
+void mdev_set_config_vector(struct mdev *mdev, uint16_t vector);
 void mdev_kick_queue(struct mdev *mdev, uint16_t index);
 void mdev_notify(struct mdev *mdev, struct virtq *vq);
 void mdev_msi_set(struct mdev *mdev, uint16_t first, uint16_t count,

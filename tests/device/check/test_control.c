@@ -216,6 +216,29 @@ TEST(control_resizes)
 	down();
 }
 
+/* A change that no interrupt could announce is announced when one can. */
+TEST(control_resizes_before_there_is_a_vector)
+{
+	struct reply reply;
+	uint8_t status;
+
+	up(NULL);
+	CHECK_EQ(create_sized(&d, "disk", 2048, &m), 0);
+	CHECK(ctl_ok("resize disk 2M"));
+	CHECK_EQ(negotiate(&m, m.info.features[0], &status), 0);
+	CHECK_EQ(setup(&m, 1, 16), 0);
+	CHECK(wait_msi(&d.c, msi_address(&m, 0), 0, 1));
+	/* But not if the driver has seen it. */
+	CHECK_EQ(command(&d, m.id, DEVICE(RESET), NULL, 0, 4, NULL), 0);
+	CHECK(ctl_ok("resize disk 3M"));
+	CHECK_EQ(command(&d, m.id, DEVICE(DESCRIBE), NULL, 0, 512, &reply), 0);
+	CHECK_EQ(negotiate(&m, m.info.features[0], &status), 0);
+	CHECK_EQ(setup(&m, 1, 16), 0);
+	settle(&d.c, 0.02);
+	CHECK_EQ(d.c.num_msi, 1);
+	down();
+}
+
 TEST(control_sets_the_link)
 {
 	struct reply reply;
