@@ -673,6 +673,13 @@ static void tvq_irq_failed(void *ctx)
 	tvq_device_fail(ctx);
 }
 
+/* The lock is for tvq_irq_collect() and tvq_irq_live(). */
+static void tvq_irq_set_irqs(struct tvq_device *tdev, struct tvq_irqs *irqs)
+{
+	guard(mutex)(&tdev->lock);
+	tdev->irqs = irqs;
+}
+
 /**
  * tvq_irq_alloc() - allocate interrupts of a device
  * @tdev: managed device that has none, bound to the caller
@@ -702,14 +709,20 @@ int tvq_irq_alloc(struct tvq_device *tdev, unsigned int num)
 	irqs = tvq_irqs_create(tdev->cmdq, tdev->id, num, tvq_irq_failed, tdev);
 	if (!irqs)
 		return -ENOMEM;
-	/* The lock is for tvq_irq_collect() and tvq_irq_live(). */
-	scoped_guard(mutex, &tdev->lock)
-		tdev->irqs = irqs;
+	tvq_irq_set_irqs(tdev, irqs);
 	dev_set_msi_domain(&tdev->dev, domain);
 	err = platform_device_msi_init_and_alloc_irqs(&tdev->dev, num,
 						      tvq_irq_write_msg);
-	if (err)
-		tvq_irq_free(tdev);
+	if (!err)
+		return 0;
+
+	/* -ENODEV: no memory for the device's domain. Else it stays behind. */
+	if (err == -ENODEV)
+		err = -ENOMEM;
+	else
+		platform_device_msi_free_irqs_all(&tdev->dev);
+	tvq_irq_set_irqs(tdev, NULL);
+	tvq_irqs_destroy(irqs);
 	return err;
 }
 EXPORT_SYMBOL_GPL(tvq_irq_alloc);
@@ -731,11 +744,8 @@ void tvq_irq_free(struct tvq_device *tdev)
 	if (!irqs)
 		return;
 	tvq_irqs_stop(irqs);
-	/* Without descriptors the per-device domain was not made either. */
-	if (tdev->dev.msi.data)
-		platform_device_msi_free_irqs_all(&tdev->dev);
-	scoped_guard(mutex, &tdev->lock)
-		tdev->irqs = NULL;
+	platform_device_msi_free_irqs_all(&tdev->dev);
+	tvq_irq_set_irqs(tdev, NULL);
 	tvq_irqs_destroy(irqs);
 }
 EXPORT_SYMBOL_GPL(tvq_irq_free);
