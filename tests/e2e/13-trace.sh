@@ -32,7 +32,7 @@ for spec in 'type=blk name=t vqs=1' 'type=blk name=t vqs=8' 'type=net name=t vqs
 		fail "$spec: $(commands tvq_cmd_done)"
 	[ "$(grep 'tvq_cmd_post' $trace/trace | grep -vc 'posted$')" = 3 ] ||
 		fail "$spec: not three commands were waited for"
-	grep 'tvq_cmd_post.*SET_STATUS' $trace/trace | grep -q 'posted$' || fail "$spec: DRIVER_OK was waited for"
+	grep 'tvq_cmd_post.*SET_STATUS' $trace/trace | grep 'posted$' >/dev/null || fail "$spec: DRIVER_OK was waited for"
 	! grep tvq_cmd_done $trace/trace | grep -v 'err=0 .*ack=0 ' || fail "$spec: a command failed"
 	grep tvq_cmd_ $trace/trace
 	tvq_destroy "$fn" t

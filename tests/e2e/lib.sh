@@ -12,6 +12,9 @@
 #	# kernels: 6.12 debug		where it is run (default: everywhere)
 #
 # Tests with the same "vm:" line share a boot.
+#
+# With pipefail, "cmd | grep -q" fails by luck: grep goes at the first match and
+# cmd gets a SIGPIPE. Write "cmd | grep ... >/dev/null".
 
 set -euo pipefail
 
