@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # shellcheck shell=bash
+# shellcheck disable=SC2016,SC2086 # code for the tree's shell; lists of packages
 #
 # The test bed: a Debian 13 tree with QEMU, compilers and kernels, made once
 # and kept in a cache outside the checkout. Everything that compiles or runs
@@ -79,7 +80,6 @@ tvq_mirror()
 
 	# shellcheck disable=SC1091
 	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-	# shellcheck disable=SC2016
 	apt-get indextargets --no-release-info \
 		--format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
 		'Created-By: Packages' 2>/dev/null |
@@ -224,7 +224,6 @@ tvq_tree_bootstrap()
 
 tvq_tree_packages()
 {
-	# shellcheck disable=SC2016
 	tvq_enter -w -p "$1" bash -euc '
 		export DEBIAN_FRONTEND=noninteractive
 		linux() { bash -euc "$L" linux "$1"; }
@@ -303,7 +302,6 @@ TVQ_SOURCE=linux-source-7.2
 
 tvq_source_make()
 {
-	# shellcheck disable=SC2016
 	step "$TVQ_SOURCE: download and unpack" \
 		tvq_enter -w -p -b "$1:/tvq/linux" "$2" bash -euc '
 		mount -t tmpfs tmpfs /var/lib/apt/lists
@@ -351,7 +349,6 @@ tvq_debug_make()
 	[ -z "$dropped" ] ||
 		die "the debug kernel's configuration lost:" $dropped
 	# Kept: what external modules are built against.
-	# shellcheck disable=SC2016
 	step "debug kernel: build (about eight minutes on two cores)" \
 		tvq_enter -b "$source:/tvq/linux:ro" -b "$out:/tvq/out" "$tree" \
 		bash -euc '
@@ -420,7 +417,6 @@ tvq_initrd_make()
 {
 	local out=$1 tree=$2 modules=$3 release=$4
 
-	# shellcheck disable=SC2016
 	tvq_enter -b "$TVQ_TOP:/tvq/src:ro" -b "$out:/tvq/out" \
 		-b "$modules:/usr/lib/modules:ro" "$tree" bash -euc '
 		top=/tmp/initrd
