@@ -45,6 +45,8 @@ def attributes(files):
                                      code, re.M)) - {"_name"}
     found["__ATTR"] |= set(re.findall(
         r'kobject_create_and_add\("([\w-]+)"', code))
+    if "MSI_FLAG_DEV_SYSFS" in code:
+        found["DEVICE_ATTR"].add("msi_irqs")
     return found["__ATTR"], found["DEVICE_ATTR"]
 
 
