@@ -208,14 +208,18 @@ static void blk_destroy(struct mdev *mdev)
 /* Configuration as it was provisioned. The generation tells if that is a change. */
 static void blk_reset(struct mdev *mdev)
 {
-	int seg_max = blk_queue_size(mdev, 0) - 2;	/* with header and status */
+	uint32_t seg_max = blk_queue_size(mdev, 0) - 2;	/* with header and status */
 	uint8_t old[MDEV_CONFIG_MAX];
 
+	if (!seg_max)
+		seg_max = 1;	/* that takes an indirect descriptor */
+	if (seg_max > SEG_MAX)
+		seg_max = SEG_MAX;
 	pthread_mutex_lock(&mdev->lock);
 	memcpy(old, mdev->config, sizeof(old));
 	memset(mdev->config, 0, sizeof(mdev->config));
 	config_put(mdev, CONFIG(capacity), mdev->params.capacity, 8);
-	config_put(mdev, CONFIG(seg_max), seg_max > SEG_MAX ? SEG_MAX : seg_max > 0 ? seg_max : 1, 4);
+	config_put(mdev, CONFIG(seg_max), seg_max, 4);
 	config_put(mdev, CONFIG(blk_size), SECTOR, 4);
 	config_put(mdev, CONFIG(physical_block_exp), 3, 1);
 	config_put(mdev, CONFIG(opt_io_size), BOUNCE / SECTOR, 4);
@@ -269,11 +273,11 @@ static int full_pread(int fd, uint8_t *buf, size_t len, off_t at)
 
 	for (; len; len -= n, buf += n, at += n) {
 		n = pread(fd, buf, len, at);
-		if (n < 0 && errno == EINTR)
-			n = 0;
-		else if (n < 0)
+		if (n < 0 && errno != EINTR)
 			return -errno;
-		else if (!n) {
+		if (n < 0) {
+			n = 0;
+		} else if (!n) {
 			/* Somebody else has cut the file off: what is not there reads as zeroes. */
 			memset(buf, 0, len);
 			n = len;
@@ -525,7 +529,9 @@ static int blk_resize(struct mdev *mdev, uint64_t sectors)
 
 static void blk_describe(struct mdev *mdev, char *text, size_t size)
 {
-	snprintf(text, size, "capacity=%llu%s%s", (unsigned long long)mdev->params.capacity * SECTOR,
+	unsigned long long capacity = mdev->params.capacity;
+
+	snprintf(text, size, "capacity=%llu%s%s", capacity * SECTOR,
 		 mdev->params.serial[0] ? " serial=" : "", mdev->params.serial);
 }
 

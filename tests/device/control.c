@@ -362,9 +362,10 @@ static const char *do_list(struct tvq *tvq, struct reply *reply)
 		pthread_mutex_lock(&mdev->lock);
 		if (mdev->type->describe)
 			mdev->type->describe(mdev, text, sizeof(text));
-		say(reply, "id=%" PRIu64 " type=%s name=%s vqs=%u queues=%u vectors=%u status=%#x%s%s\n",
-		    mdev->id, mdev->type->name, mdev->params.name, mdev->params.vqs, mdev->num_vqs,
-		    mdev->num_vectors, mdev->status, text[0] ? " " : "", text);
+		say(reply, "id=%" PRIu64 " type=%s name=%s vqs=%u queues=%u vectors=%u ", mdev->id,
+		    mdev->type->name, mdev->params.name, mdev->params.vqs, mdev->num_vqs,
+		    mdev->num_vectors);
+		say(reply, "status=%#x%s%s\n", mdev->status, text[0] ? " " : "", text);
 		pthread_mutex_unlock(&mdev->lock);
 	}
 	pthread_mutex_unlock(&tvq->lock);

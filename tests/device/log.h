@@ -9,10 +9,12 @@ int log_parse_level(const char *text, enum log_level *level);
 int log_enabled(enum log_level level);
 void log_print(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-#define log_at(level, ...)				\
-	do {						\
-		if (log_enabled(level))			\
-			log_print(level, __VA_ARGS__);	\
+#define log_at(level, ...)						\
+	do {								\
+		enum log_level level_ = (level);			\
+									\
+		if (log_enabled(level_))				\
+			log_print(level_, __VA_ARGS__);			\
 	} while (0)
 #define log_error(...)	log_at(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)	log_at(LOG_WARN, __VA_ARGS__)

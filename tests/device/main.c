@@ -155,7 +155,8 @@ static void parse(int argc, char **argv, struct tvq_options *opt)
 			opt->vectors_max = number(name, optarg, 1, 1u << 24, false);
 			break;
 		case OPT_DEVICE_VQS_MAX:
-			opt->device_vqs_max = number(name, optarg, 1, VIRTIO_TVQ_DEVICE_VQS_MAX, false);
+			opt->device_vqs_max = number(name, optarg, 1, VIRTIO_TVQ_DEVICE_VQS_MAX,
+						     false);
 			break;
 		case OPT_DEVICE_VECTORS_MAX:
 			opt->device_vectors_max = number(name, optarg, 1, 2048, false);
@@ -168,7 +169,8 @@ static void parse(int argc, char **argv, struct tvq_options *opt)
 			break;
 		case OPT_LOG_LEVEL:
 			if (log_parse_level(optarg, &level))
-				bad_option("--log-level %s: not error, warn, info or debug", optarg);
+				bad_option("--log-level %s: not error, warn, info or debug",
+					   optarg);
 			log_set_level(level);
 			break;
 		case OPT_HELP:

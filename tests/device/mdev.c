@@ -244,9 +244,9 @@ void mdev_msi_set(struct mdev *mdev, uint16_t first, uint16_t count,
 		entry->data = data;
 		entry->masked = entries[i].flags & VIRTIO_TVQ_MSI_F_MASK;
 		entry->active = true;
-		if (entry->masked)
+		if (entry->masked) {
 			entry->pending |= changed || entry->again;
-		else if (changed || entry->pending) {
+		} else if (changed || entry->pending) {
 			entry->pending = false;
 			msi_send(mdev, first + i);
 		}
@@ -580,8 +580,8 @@ static int check_params(struct tvq *tvq, struct mdev_params *params, uint64_t *f
 	if (err)
 		return err;
 
-	if ((*features & ~type->features) || params->features[1] || (*features & needed) != needed ||
-	    !type->features_ok(*features))
+	if ((*features & ~type->features) || params->features[1] ||
+	    (*features & needed) != needed || !type->features_ok(*features))
 		return CMD_ERR(EINVAL, FEATURES);
 	if (params->bad_name || (params->name[0] && !mdev_name_ok(params->name)))
 		return CMD_ERR(EINVAL, NAME);

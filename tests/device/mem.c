@@ -230,7 +230,7 @@ void mem_unmap(struct mem *mem, uint64_t gpa, uint64_t size)
 			w->offset += last + 1 - w->gpa;
 			w->size = w_last - last;
 			w->gpa = last + 1;
-			break;
+			i++;
 		} else {
 			file_put(mem, w->file);
 			mem->num_windows--;

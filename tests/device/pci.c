@@ -157,7 +157,8 @@ static void layout(struct pci *pci)
 	allow(pci, PCI_BASE_ADDRESS_0, ~(uint32_t)(BAR_VIRTIO_SIZE - 1), 4);
 	put32(pci, PCI_BASE_ADDRESS_1, PCI_BASE_ADDRESS_MEM_TYPE_32);
 	allow(pci, PCI_BASE_ADDRESS_1, ~(uint32_t)(BAR_MSIX_SIZE - 1), 4);
-	put32(pci, PCI_BASE_ADDRESS_2, PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH);
+	put32(pci, PCI_BASE_ADDRESS_2,
+	      PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH);
 	allow(pci, PCI_BASE_ADDRESS_2, ~(uint32_t)(pci->bar_size[BAR_DOORBELL] - 1), 4);
 	allow(pci, PCI_BASE_ADDRESS_3, ~(uint32_t)((pci->bar_size[BAR_DOORBELL] - 1) >> 32), 4);
 
@@ -341,7 +342,8 @@ static void common_read(struct pci *pci, uint64_t offset, void *buf, uint32_t le
 		cfg.driver_feature = htole32(pci->driver_features >>
 					     (32 * pci->driver_feature_select));
 	else if (pci->driver_feature_select < 4)
-		cfg.driver_feature = htole32(pci->driver_features_hi[pci->driver_feature_select - 2]);
+		cfg.driver_feature =
+			htole32(pci->driver_features_hi[pci->driver_feature_select - 2]);
 	if (pci->queue_select == TRANSPORT_QUEUE) {
 		cfg.queue_size = htole16(pci->queue.size);
 		cfg.queue_msix_vector = htole16(pci->queue.vector);
@@ -591,7 +593,7 @@ static void config_write(struct pci *pci, uint64_t offset, const uint8_t *buf, u
 	}
 	i = CAP_EXP + PCI_EXP_DEVCTL + 1;
 	if (offset <= i && offset + len > i &&
-	    (buf[i - offset] & PCI_EXP_DEVCTL_BCR_FLR >> 8)) {
+	    (buf[i - offset] & (PCI_EXP_DEVCTL_BCR_FLR >> 8))) {
 		log_info("function-level reset");
 		pci_reset(pci);
 	}

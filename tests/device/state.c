@@ -169,8 +169,8 @@ static int load_device(struct tvq *tvq, char *line)
 	}
 	err = mdev_create(tvq, &params, id, false, NULL, NULL);
 	if (err) {
-		log_error("device %" PRIu64 " of the state file cannot be made: status %d, qualifier %d",
-			  id, err >> 16, err & 0xffff);
+		log_error("device %" PRIu64 " cannot be made again: status %d, qualifier %d", id,
+			  err >> 16, err & 0xffff);
 		return -EIO;
 	}
 	return 0;

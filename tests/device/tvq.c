@@ -129,7 +129,9 @@ static int find_disk_dir(struct tvq *tvq)
 		if (asprintf(&tvq->disk_dir, "%s/disks", tvq->opt.state_dir) < 0)
 			tvq->disk_dir = NULL;
 	} else {
-		if (asprintf(&tvq->disk_dir, "%s/tvq-device-XXXXXX", tmp && *tmp ? tmp : "/tmp") < 0)
+		if (!tmp || !*tmp)
+			tmp = "/tmp";
+		if (asprintf(&tvq->disk_dir, "%s/tvq-device-XXXXXX", tmp) < 0)
 			tvq->disk_dir = NULL;
 		if (tvq->disk_dir && !mkdtemp(tvq->disk_dir)) {
 			ret = -errno;

@@ -294,11 +294,10 @@ static void irq_signal(struct vfu_irq *irq)
 {
 	uint64_t one = 1;
 
-	if (irq->masked) {
+	if (irq->masked)
 		irq->pending = true;
-	} else if (irq->fd >= 0 && write(irq->fd, &one, sizeof(one)) < 0 && errno != EAGAIN) {
+	else if (irq->fd >= 0 && write(irq->fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		log_warn("vfio-user: an interrupt's eventfd: %s", strerror(errno));
-	}
 }
 
 void vfu_irq_raise(struct vfu *vfu, unsigned int vector)
@@ -337,7 +336,8 @@ static int set_irqs(struct vfu *vfu, const struct vfu_irq_set *set, const uint8_
 	unsigned int i, count;
 	struct vfu_irq *irq;
 
-	if (set->index >= VFU_IRQ_TYPES || (set->flags & ~(VFU_IRQ_DATA_MASK | VFU_IRQ_ACTION_MASK)))
+	if (set->index >= VFU_IRQ_TYPES ||
+	    (set->flags & ~(VFU_IRQ_DATA_MASK | VFU_IRQ_ACTION_MASK)))
 		return -EINVAL;
 	if (what != VFU_IRQ_DATA_NONE && what != VFU_IRQ_DATA_BOOL && what != VFU_IRQ_DATA_EVENTFD)
 		return -EINVAL;
@@ -347,8 +347,9 @@ static int set_irqs(struct vfu *vfu, const struct vfu_irq_set *set, const uint8_
 	count = set->index == VFU_MSIX ? vfu->num_irqs : 0;
 	if (set->start > count || set->count > count - set->start)
 		return -EINVAL;
-	if (what == VFU_IRQ_DATA_EVENTFD &&
-	    ((vfu->num_in_fds && vfu->num_in_fds != set->count) || action != VFU_IRQ_ACTION_TRIGGER))
+	if (what == VFU_IRQ_DATA_EVENTFD && action != VFU_IRQ_ACTION_TRIGGER)
+		return -EINVAL;
+	if (what == VFU_IRQ_DATA_EVENTFD && vfu->num_in_fds && vfu->num_in_fds != set->count)
 		return -EINVAL;
 	if (what == VFU_IRQ_DATA_BOOL && len < set->count)
 		return -EINVAL;
@@ -661,7 +662,8 @@ static int handle_message(struct vfu *vfu)
 		return -1;
 	}
 	if (!vfu->negotiated && hdr.command != VFU_VERSION) {
-		log_error("vfio-user: %s before the version is agreed on", command_name(hdr.command));
+		log_error("vfio-user: %s before the version is agreed on",
+			  command_name(hdr.command));
 		return -1;
 	}
 	if (hdr.command < sizeof(handlers) / sizeof(handlers[0]) && handlers[hdr.command])

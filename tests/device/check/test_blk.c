@@ -150,6 +150,7 @@ TEST(blk_discards_and_zeroes)
 {
 	struct range r[17] = { { 8, 8, 0 }, { 32, 16, 0 } };
 	unsigned int pass;
+	uint32_t type;
 
 	driver_init(&d, NULL);
 	CHECK_EQ(create_simple(&d, 2, "", 0, &m), 0);
@@ -159,8 +160,8 @@ TEST(blk_discards_and_zeroes)
 		/* Discarded sectors read as zeroes here, which they need not. */
 		CHECK_EQ(do_write(0, a, 65536), 0);
 		r[1].flags = pass == 2;
-		CHECK_EQ(request(0, pass ? VIRTIO_BLK_T_WRITE_ZEROES : VIRTIO_BLK_T_DISCARD, 0, r, 32,
-				 false, false), 0);
+		type = pass ? VIRTIO_BLK_T_WRITE_ZEROES : VIRTIO_BLK_T_DISCARD;
+		CHECK_EQ(request(0, type, 0, r, 32, false, false), 0);
 		CHECK_EQ(do_read(0, b, 65536), 0);
 		CHECK(zero(b + 4096, 4096) && zero(b + 16384, 8192));
 		CHECK(!memcmp(a, b, 4096) && !memcmp(a + 8192, b + 8192, 8192) &&
@@ -174,14 +175,16 @@ TEST(blk_discards_and_zeroes)
 	CHECK(!memcmp(a, b, 65536));
 	r[1].sector = 0;
 	r[0].flags = 2;
-	CHECK_EQ(request(0, VIRTIO_BLK_T_WRITE_ZEROES, 0, r, 32, false, false), VIRTIO_BLK_S_UNSUPP);
+	CHECK_EQ(request(0, VIRTIO_BLK_T_WRITE_ZEROES, 0, r, 32, false, false),
+		 VIRTIO_BLK_S_UNSUPP);
 	r[0].flags = 1;
 	CHECK_EQ(request(0, VIRTIO_BLK_T_DISCARD, 0, r, 32, false, false), VIRTIO_BLK_S_UNSUPP);
 	r[0].flags = 0;
 	r[0].num = 1 << 23;
 	CHECK_EQ(request(0, VIRTIO_BLK_T_DISCARD, 0, r, 32, false, false), VIRTIO_BLK_S_IOERR);
 	r[0].num = 1;
-	CHECK_EQ(request(0, VIRTIO_BLK_T_DISCARD, 0, r, sizeof(r), false, false), VIRTIO_BLK_S_IOERR);
+	CHECK_EQ(request(0, VIRTIO_BLK_T_DISCARD, 0, r, sizeof(r), false, false),
+		 VIRTIO_BLK_S_IOERR);
 	driver_exit(&d);
 }
 
@@ -195,7 +198,8 @@ TEST(blk_without_features)
 		       BIT64(VIRTIO_BLK_F_WRITE_ZEROES)));
 	CHECK_EQ(request(0, VIRTIO_BLK_T_FLUSH, 0, NULL, 0, false, false), VIRTIO_BLK_S_UNSUPP);
 	CHECK_EQ(request(0, VIRTIO_BLK_T_DISCARD, 0, &r, 16, false, false), VIRTIO_BLK_S_UNSUPP);
-	CHECK_EQ(request(0, VIRTIO_BLK_T_WRITE_ZEROES, 0, &r, 16, false, false), VIRTIO_BLK_S_UNSUPP);
+	CHECK_EQ(request(0, VIRTIO_BLK_T_WRITE_ZEROES, 0, &r, 16, false, false),
+		 VIRTIO_BLK_S_UNSUPP);
 	CHECK_EQ(do_write(0, a, 4096), 0);
 	driver_exit(&d);
 }

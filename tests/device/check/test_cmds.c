@@ -81,7 +81,8 @@ TEST(lengths)
 		uint32_t out, in;
 		bool of_mgmt;
 	} t[] = {
-		{ MGMT(NOP), 0, 0, true }, { MGMT(LIMITS), 0, 56, true }, { MGMT(LIST), 8, 32, true },
+		{ MGMT(NOP), 0, 0, true }, { MGMT(LIMITS), 0, 56, true },
+		{ MGMT(LIST), 8, 32, true },
 		{ MGMT(CREATE), 88, 88, true }, { MGMT(DESTROY), 0, 0, false },
 		{ DEVICE(DESCRIBE), 0, 88 + 60 + 2, false }, { DEVICE(NEGOTIATE), 24, 4, false },
 		{ DEVICE(SET_STATUS), 4, 4, false }, { DEVICE(GET_STATUS), 0, 4, false },
@@ -305,73 +306,178 @@ TEST(create_checks_its_fields)
 #define REFUSED(err)	refused(__LINE__, &q.r, err)
 	driver_init(&d, NULL);
 	before = vqs_free();
-	FRESH(0), REFUSED(ERR(ENXIO, TYPE));
-	FRESH(3), REFUSED(ERR(ENXIO, TYPE));
-	FRESH(0xffffffff), REFUSED(ERR(ENXIO, TYPE));
-	for (i = 1; i < 32; i++)
-		FRESH(2), q.r.flags = 1u << i, REFUSED(ERR(EINVAL, RESERVED));
-	FRESH(2), q.r.reserved = 1, REFUSED(ERR(EINVAL, RESERVED));
-	FRESH(2), q.r.reserved2 = 1, REFUSED(ERR(EINVAL, RESERVED));
-	FRESH(2), q.r.vqs = 66, REFUSED(ERR(EINVAL, VQS));
-	FRESH(1), q.r.vqs = 33, REFUSED(ERR(EINVAL, VQS));
-	FRESH(4), q.r.vqs = 2, REFUSED(ERR(EINVAL, VQS));
-	FRESH(2), q.r.num_vectors = 130, REFUSED(ERR(EINVAL, VECTORS));
-	/* Features: none, too few, too many, one without what it requires */
-	FRESH(2), q.r.flags = 1, REFUSED(ERR(EINVAL, FEATURES));
-	FRESH(2), q.r.flags = 1, q.r.features[0] = BIT64(F_VERSION_1), REFUSED(ERR(EINVAL, FEATURES));
-	FRESH(2), q.r.flags = 1, q.r.features[0] = base | BIT64(23), REFUSED(ERR(EINVAL, FEATURES));
-	FRESH(2), q.r.flags = 1, q.r.features[0] = base, q.r.features[1] = 1,
-		REFUSED(ERR(EINVAL, FEATURES));
-	FRESH(1), q.r.flags = 1, q.r.features[0] = base | BIT64(VIRTIO_NET_F_MQ),
-		REFUSED(ERR(EINVAL, FEATURES));
-	/* Names */
-	FRESH(2), strcpy((char *)q.r.name, ".a"), REFUSED(ERR(EINVAL, NAME));
-	FRESH(2), strcpy((char *)q.r.name, "a/b"), REFUSED(ERR(EINVAL, NAME));
-	FRESH(2), strcpy((char *)q.r.name, "a b"), REFUSED(ERR(EINVAL, NAME));
-	FRESH(2), strcpy((char *)q.r.name, "\xe4"), REFUSED(ERR(EINVAL, NAME));
-	FRESH(2), memset(q.r.name, 'a', 32), REFUSED(ERR(EINVAL, NAME));
-	FRESH(2), q.r.name[0] = 'a', q.r.name[5] = 'b', REFUSED(ERR(EINVAL, NAME));
-	FRESH(2), q.r.name[1] = 'a', REFUSED(ERR(EINVAL, NAME));
-	/* Serials */
-	FRESH(1), q.r.serial[0] = 'a', REFUSED(ERR(EINVAL, SERIAL));
-	FRESH(2), q.r.serial[0] = '\n', REFUSED(ERR(EINVAL, SERIAL));
-	FRESH(2), q.r.serial[0] = 0x80, REFUSED(ERR(EINVAL, SERIAL));
-	FRESH(2), q.r.serial[3] = 'a', REFUSED(ERR(EINVAL, SERIAL));
-	/* Configuration: length, offset, value, twice, more than fits, padding */
-	FRESH(2), q.r.num_config = 1, REFUSED(ERR(EINVAL, CONFIG));
-	FRESH(2), q.r.num_config = 1, q.init[0].length = 9, REFUSED(ERR(EINVAL, CONFIG));
-	FRESH(2), q.r.num_config = 1, q.init[0].length = 8, REFUSED(ERR(EINVAL, CONFIG));
-	FRESH(2), q.r.num_config = 1, q.init[0].length = 4, q.init[0].data[0] = 1,
-		REFUSED(ERR(EINVAL, CONFIG));
-	FRESH(2), q.r.num_config = 1, q.init[0].length = 8, q.init[0].data[7] = 1,
-		REFUSED(ERR(EINVAL, CONFIG));
-	FRESH(2), q.r.num_config = 1, q.init[0].offset = 20, q.init[0].length = 4,
-		REFUSED(ERR(EINVAL, CONFIG));
-	FRESH(2), q.r.num_config = 1, q.init[0].offset = 0xffff, q.init[0].length = 8,
-		REFUSED(ERR(EINVAL, CONFIG));
-	FRESH(2), q.r.num_config = 1, q.init[0].length = 8, q.init[0].reserved = 1,
+	FRESH(0);
+	REFUSED(ERR(ENXIO, TYPE));
+	FRESH(3);
+	REFUSED(ERR(ENXIO, TYPE));
+	FRESH(0xffffffff);
+	REFUSED(ERR(ENXIO, TYPE));
+	for (i = 1; i < 32; i++) {
+		FRESH(2);
+		q.r.flags = 1u << i;
 		REFUSED(ERR(EINVAL, RESERVED));
-	FRESH(2), q.r.num_config = 2;
-	for (i = 0; i < 2; i++)
-		q.init[i].length = 8, q.init[i].data[0] = 1;
+	}
+	FRESH(2);
+	q.r.reserved = 1;
+	REFUSED(ERR(EINVAL, RESERVED));
+	FRESH(2);
+	q.r.reserved2 = 1;
+	REFUSED(ERR(EINVAL, RESERVED));
+	FRESH(2);
+	q.r.vqs = 66;
+	REFUSED(ERR(EINVAL, VQS));
+	FRESH(1);
+	q.r.vqs = 33;
+	REFUSED(ERR(EINVAL, VQS));
+	FRESH(4);
+	q.r.vqs = 2;
+	REFUSED(ERR(EINVAL, VQS));
+	FRESH(2);
+	q.r.num_vectors = 130;
+	REFUSED(ERR(EINVAL, VECTORS));
+	/* Features: none, too few, too many, one without what it requires */
+	FRESH(2);
+	q.r.flags = 1;
+	REFUSED(ERR(EINVAL, FEATURES));
+	FRESH(2);
+	q.r.flags = 1;
+	q.r.features[0] = BIT64(F_VERSION_1);
+	REFUSED(ERR(EINVAL, FEATURES));
+	FRESH(2);
+	q.r.flags = 1;
+	q.r.features[0] = base | BIT64(23);
+	REFUSED(ERR(EINVAL, FEATURES));
+	FRESH(2);
+	q.r.flags = 1;
+	q.r.features[0] = base;
+	q.r.features[1] = 1;
+	REFUSED(ERR(EINVAL, FEATURES));
+	FRESH(1);
+	q.r.flags = 1;
+	q.r.features[0] = base | BIT64(VIRTIO_NET_F_MQ);
+	REFUSED(ERR(EINVAL, FEATURES));
+	/* Names */
+	FRESH(2);
+	strcpy((char *)q.r.name, ".a");
+	REFUSED(ERR(EINVAL, NAME));
+	FRESH(2);
+	strcpy((char *)q.r.name, "a/b");
+	REFUSED(ERR(EINVAL, NAME));
+	FRESH(2);
+	strcpy((char *)q.r.name, "a b");
+	REFUSED(ERR(EINVAL, NAME));
+	FRESH(2);
+	strcpy((char *)q.r.name, "\xe4");
+	REFUSED(ERR(EINVAL, NAME));
+	FRESH(2);
+	memset(q.r.name, 'a', 32);
+	REFUSED(ERR(EINVAL, NAME));
+	FRESH(2);
+	q.r.name[0] = 'a';
+	q.r.name[5] = 'b';
+	REFUSED(ERR(EINVAL, NAME));
+	FRESH(2);
+	q.r.name[1] = 'a';
+	REFUSED(ERR(EINVAL, NAME));
+	/* Serials */
+	FRESH(1);
+	q.r.serial[0] = 'a';
+	REFUSED(ERR(EINVAL, SERIAL));
+	FRESH(2);
+	q.r.serial[0] = '\n';
+	REFUSED(ERR(EINVAL, SERIAL));
+	FRESH(2);
+	q.r.serial[0] = 0x80;
+	REFUSED(ERR(EINVAL, SERIAL));
+	FRESH(2);
+	q.r.serial[3] = 'a';
+	REFUSED(ERR(EINVAL, SERIAL));
+	/* Configuration: length, offset, value, twice, more than fits, padding */
+	FRESH(2);
+	q.r.num_config = 1;
 	REFUSED(ERR(EINVAL, CONFIG));
-	FRESH(1), q.r.num_config = 1, q.init[0].length = 6, REFUSED(ERR(EINVAL, CONFIG));
-	FRESH(1), q.r.num_config = 1, q.init[0].length = 6, q.init[0].data[0] = 1,
-		REFUSED(ERR(EINVAL, CONFIG));
-	FRESH(1), q.r.num_config = 1, q.init[0].length = 6, q.init[0].data[0] = 2,
-		q.init[0].data[6] = 1, REFUSED(ERR(EINVAL, CONFIG));
-	FRESH(1), q.r.num_config = 1, q.init[0].offset = 10, q.init[0].length = 2,
-		q.init[0].data[0] = 67, REFUSED(ERR(EINVAL, CONFIG));
-	FRESH(4), q.r.num_config = 1, q.init[0].length = 1, REFUSED(ERR(EINVAL, CONFIG));
+	FRESH(2);
+	q.r.num_config = 1;
+	q.init[0].length = 9;
+	REFUSED(ERR(EINVAL, CONFIG));
+	FRESH(2);
+	q.r.num_config = 1;
+	q.init[0].length = 8;
+	REFUSED(ERR(EINVAL, CONFIG));
+	FRESH(2);
+	q.r.num_config = 1;
+	q.init[0].length = 4;
+	q.init[0].data[0] = 1;
+	REFUSED(ERR(EINVAL, CONFIG));
+	FRESH(2);
+	q.r.num_config = 1;
+	q.init[0].length = 8;
+	q.init[0].data[7] = 1;
+	REFUSED(ERR(EINVAL, CONFIG));
+	FRESH(2);
+	q.r.num_config = 1;
+	q.init[0].offset = 20;
+	q.init[0].length = 4;
+	REFUSED(ERR(EINVAL, CONFIG));
+	FRESH(2);
+	q.r.num_config = 1;
+	q.init[0].offset = 0xffff;
+	q.init[0].length = 8;
+	REFUSED(ERR(EINVAL, CONFIG));
+	FRESH(2);
+	q.r.num_config = 1;
+	q.init[0].length = 8;
+	q.init[0].reserved = 1;
+	REFUSED(ERR(EINVAL, RESERVED));
+	FRESH(2);
+	q.r.num_config = 2;
+	for (i = 0; i < 2; i++) {
+		q.init[i].length = 8;
+		q.init[i].data[0] = 1;
+	}
+	REFUSED(ERR(EINVAL, CONFIG));
+	FRESH(1);
+	q.r.num_config = 1;
+	q.init[0].length = 6;
+	REFUSED(ERR(EINVAL, CONFIG));
+	FRESH(1);
+	q.r.num_config = 1;
+	q.init[0].length = 6;
+	q.init[0].data[0] = 1;
+	REFUSED(ERR(EINVAL, CONFIG));
+	FRESH(1);
+	q.r.num_config = 1;
+	q.init[0].length = 6;
+	q.init[0].data[0] = 2;
+	q.init[0].data[6] = 1;
+	REFUSED(ERR(EINVAL, CONFIG));
+	FRESH(1);
+	q.r.num_config = 1;
+	q.init[0].offset = 10;
+	q.init[0].length = 2;
+	q.init[0].data[0] = 67;
+	REFUSED(ERR(EINVAL, CONFIG));
+	FRESH(4);
+	q.r.num_config = 1;
+	q.init[0].length = 1;
+	REFUSED(ERR(EINVAL, CONFIG));
 	/* A length that the count does not make */
-	FRESH(2), q.r.num_config = 2;
+	FRESH(2);
+	q.r.num_config = 2;
 	CHECK_EQ(cmd(0, MGMT(CREATE), &q, sizeof(q.r) + 16, 512), ERR(EINVAL, LENGTH));
 	/* The order: what comes first in the structure is refused first. */
-	FRESH(2), q.r.vqs = 66, q.r.num_vectors = 999, q.r.flags = 1, q.r.name[0] = '.',
-		REFUSED(ERR(EINVAL, VQS));
-	q.r.vqs = 0, REFUSED(ERR(EINVAL, VECTORS));
-	q.r.num_vectors = 0, REFUSED(ERR(EINVAL, FEATURES));
-	q.r.flags = 0, REFUSED(ERR(EINVAL, NAME));
+	FRESH(2);
+	q.r.vqs = 66;
+	q.r.num_vectors = 999;
+	q.r.flags = 1;
+	q.r.name[0] = '.';
+	REFUSED(ERR(EINVAL, VQS));
+	q.r.vqs = 0;
+	REFUSED(ERR(EINVAL, VECTORS));
+	q.r.num_vectors = 0;
+	REFUSED(ERR(EINVAL, FEATURES));
+	q.r.flags = 0;
+	REFUSED(ERR(EINVAL, NAME));
 	/* After all that nothing has changed. */
 	CHECK_EQ(vqs_free(), before);
 	/* A name is there once, and again when it is free. */
@@ -569,7 +675,8 @@ TEST(configuration)
 	CHECK_EQ(WRITE(60, 1), ERR(EINVAL, CONFIG));
 	CHECK_EQ(WRITE(0, 61), ERR(EINVAL, CONFIG));
 	CHECK_EQ(WRITE(0xffffffff, 2), ERR(EINVAL, CONFIG));
-	w.hdr.offset = 32, w.hdr.length = 0xfffffff8;
+	w.hdr.offset = 32;
+	w.hdr.length = 0xfffffff8;
 	CHECK_EQ(cmd(m.id, DEVICE(SET_CONFIG), &w, 8, 76), ERR(EINVAL, LENGTH));
 	/* The write cache, and what is read-only */
 	CHECK_EQ(cmd(m.id, DEVICE(GET_CONFIG), NULL, 0, 76), 0);
@@ -630,43 +737,62 @@ TEST(setup_of_queues)
 	fresh_setup(2, 2);
 	CHECK_EQ(cmd(m.id, VQ(SETUP), buf, 8 + 2 * 32 + 16, 0), ERR(EINVAL, LENGTH));
 	CHECK_EQ(cmd(m.id, VQ(SETUP), buf, 8 + 2 * 32 + 3 * 16, 0), ERR(EINVAL, LENGTH));
-	fresh_setup(1, 0), req->reserved = 1;
+	fresh_setup(1, 0);
+	req->reserved = 1;
 	CHECK_EQ(send_setup(), ERR(EINVAL, RESERVED));
-	fresh_setup(2, 0), vqs[1].reserved = 1;
+	fresh_setup(2, 0);
+	vqs[1].reserved = 1;
 	CHECK_EQ(send_setup(), ERR(EINVAL, RESERVED));
-	fresh_setup(2, 2), msi[1].reserved[2] = 1;
+	fresh_setup(2, 2);
+	msi[1].reserved[2] = 1;
 	CHECK_EQ(send_setup(), ERR(EINVAL, RESERVED));
-	fresh_setup(2, 2), msi[0].flags = 4;
+	fresh_setup(2, 2);
+	msi[0].flags = 4;
 	CHECK_EQ(send_setup(), ERR(EINVAL, RESERVED));
 	fresh_setup(0, 6);
 	CHECK_EQ(send_setup(), ERR(EINVAL, VECTORS));
-	fresh_setup(1, 0), req->config_vector = 5;
+	fresh_setup(1, 0);
+	req->config_vector = 5;
 	CHECK_EQ(send_setup(), ERR(EINVAL, VECTORS));
-	fresh_setup(2, 0), vqs[1].vector = 5;
+	fresh_setup(2, 0);
+	vqs[1].vector = 5;
 	CHECK_EQ(send_setup(), ERR(EINVAL, VECTORS));
-	fresh_setup(2, 0), vqs[1].index = 4;
+	fresh_setup(2, 0);
+	vqs[1].index = 4;
 	CHECK_EQ(send_setup(), ERR(ENXIO, QUEUE));
-	fresh_setup(2, 0), vqs[1].index = 0;
+	fresh_setup(2, 0);
+	vqs[1].index = 0;
 	CHECK_EQ(send_setup(), ERR(EINVAL, QUEUE));
-	fresh_setup(2, 0), vqs[1].size = 0;
+	fresh_setup(2, 0);
+	vqs[1].size = 0;
 	CHECK_EQ(send_setup(), ERR(EINVAL, QUEUE));
-	fresh_setup(2, 0), vqs[1].size = 24;
+	fresh_setup(2, 0);
+	vqs[1].size = 24;
 	CHECK_EQ(send_setup(), ERR(EINVAL, QUEUE));
-	fresh_setup(2, 0), vqs[1].size = 512;
+	fresh_setup(2, 0);
+	vqs[1].size = 512;
 	CHECK_EQ(send_setup(), ERR(EINVAL, QUEUE));
-	fresh_setup(2, 0), vqs[1].desc = 8;
+	fresh_setup(2, 0);
+	vqs[1].desc = 8;
 	CHECK_EQ(send_setup(), ERR(EINVAL, ADDRESS));
-	fresh_setup(2, 0), vqs[1].driver = 1;
+	fresh_setup(2, 0);
+	vqs[1].driver = 1;
 	CHECK_EQ(send_setup(), ERR(EINVAL, ADDRESS));
-	fresh_setup(2, 0), vqs[1].device = 2;
+	fresh_setup(2, 0);
+	vqs[1].device = 2;
 	CHECK_EQ(send_setup(), ERR(EINVAL, ADDRESS));
-	fresh_setup(2, 0), vqs[1].desc = UINT64_MAX - 15;
+	fresh_setup(2, 0);
+	vqs[1].desc = UINT64_MAX - 15;
 	CHECK_EQ(send_setup(), ERR(EINVAL, ADDRESS));
 	/* The end of every address that fits */
-	fresh_setup(1, 0), vqs[0].index = 3, vqs[0].size = 1, vqs[0].desc = UINT64_MAX - 31;
+	fresh_setup(1, 0);
+	vqs[0].index = 3;
+	vqs[0].size = 1;
+	vqs[0].desc = UINT64_MAX - 31;
 	CHECK_EQ(send_setup(), 0);
 	/* After all that no queue is enabled but this. */
-	fresh_setup(3, 5), vqs[2].vector = VIRTIO_TVQ_NO_VECTOR;
+	fresh_setup(3, 5);
+	vqs[2].vector = VIRTIO_TVQ_NO_VECTOR;
 	req->config_vector = VIRTIO_TVQ_NO_VECTOR;
 	CHECK_EQ(send_setup(), 0);
 	CHECK_EQ(reply.used, 4);
@@ -675,14 +801,16 @@ TEST(setup_of_queues)
 	/* All or nothing: the first of two is not enabled for the second. */
 	CHECK_EQ(cmd(m.id, DEVICE(RESET), NULL, 0, 4), 0);
 	CHECK_EQ(negotiate(&m, m.info.features[0], NULL), 0);
-	fresh_setup(1, 0), vqs[0].index = 1;
+	fresh_setup(1, 0);
+	vqs[0].index = 1;
 	CHECK_EQ(send_setup(), 0);
 	fresh_setup(2, 0);
 	CHECK_EQ(send_setup(), ERR(EBUSY, QUEUE));
 	fresh_setup(1, 0);
 	CHECK_EQ(send_setup(), 0);
 	/* Nothing at all but the vector */
-	fresh_setup(0, 0), req->config_vector = 4;
+	fresh_setup(0, 0);
+	req->config_vector = 4;
 	CHECK_EQ(send_setup(), 0);
 	driver_exit(&d);
 }
@@ -760,7 +888,8 @@ TEST(interrupt_entries)
 	s.e[0].flags = 4;
 	CHECK_EQ(MSI_SET(0, 1), ERR(EINVAL, RESERVED));
 	s.e[0].flags = 0;
-	s.r.first = 0, s.r.count = 3;
+	s.r.first = 0;
+	s.r.count = 3;
 	CHECK_EQ(cmd(m.id, MSI(SET), &s, 8 + 32, 0), ERR(EINVAL, LENGTH));
 	CHECK_EQ(cmd(m.id, MSI(GET), &s, 8, 47), ERR(EINVAL, LENGTH));
 	/* Inactive ones, and what was set; PENDING is the device's. */
@@ -837,7 +966,7 @@ TEST(random_commands)
 							 rand_r(&seed);
 		k = rand_r(&seed) % 4;
 		if (cmd(rand_r(&seed) % 3 ? ids[rand_r(&seed) % 4] : 0, k,
-			rand_r(&seed) % (k == 0 ? 5 : 8), out, n, rand_r(&seed) % 300) == NO_ANSWER) {
+			rand_r(&seed) % (k ? 8 : 5), out, n, rand_r(&seed) % 300) == NO_ANSWER) {
 			test_failed(__FILE__, __LINE__, "no answer to command %u", i);
 			break;
 		}

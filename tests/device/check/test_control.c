@@ -60,7 +60,8 @@ static const char *ctl(const char *line)
 		answer[len] = '\0';
 		last = answer[len - 1] == '\n' ? memrchr(answer, '\n', len - 1) : NULL;
 		last = last ? last + 1 : answer;
-		if (answer[len - 1] == '\n' && (!strcmp(last, "ok\n") || !strncmp(last, "error: ", 7)))
+		if (answer[len - 1] == '\n' &&
+		    (!strcmp(last, "ok\n") || !strncmp(last, "error: ", 7)))
 			break;
 	}
 	close(fd);

@@ -145,7 +145,9 @@ TEST(switch_learns)
 
 TEST(net_frames_of_all_lengths)
 {
-	static const uint32_t lengths[] = { 14, 15, 59, 60, 1514, 1518, 2036, 2037, 4000, 9014, 20000 };
+	static const uint32_t lengths[] = {
+		14, 15, 59, 60, 1514, 1518, 2036, 2037, 4000, 9014, 20000,
+	};
 	unsigned int i;
 
 	driver_init(&d, NULL);
@@ -229,7 +231,8 @@ static int ctrl(struct nic *nic, uint8_t class, uint8_t cmd, const void *data, u
 
 TEST(net_filters)
 {
-	static const uint8_t group[6] = { 0x01, 0, 0x5e, 1, 2, 3 }, other[6] = { 2, 0, 0, 0, 0, 77 };
+	static const uint8_t group[6] = { 0x01, 0, 0x5e, 1, 2, 3 };
+	static const uint8_t other[6] = { 2, 0, 0, 0, 0, 77 };
 	uint8_t on = 1, off = 0, bad = 2;
 	uint8_t table[4 + 6 + 4 + 6] = { 1, 0, 0, 0 };
 	uint8_t vlan[2] = { 5, 0 }, big[2] = { 0, 16 }, frame[100];
@@ -262,7 +265,7 @@ TEST(net_filters)
 	CHECK_EQ(arrives(&n[0], table + 4), 6);
 	/* VLANs */
 	make_frame(frame, 100, broadcast, n[0].m.config);
-	frame[12] = 0x81, frame[13] = 0, frame[14] = 0x20, frame[15] = 5;
+	memcpy(frame + 12, "\x81\0\x20\5", 4);
 	send_frame(&n[0], 0, frame, 100);
 	CHECK_EQ(receive(&n[1], 0, in), 0);
 	CHECK_EQ(receive(&n[2], 0, in), 100);
@@ -298,7 +301,9 @@ TEST(net_queue_pairs)
 	nic_up(&n[0], 4, 0, 2048);
 	nic_up(&n[1], 4, 0, 2048);
 	make_frame(frame, 64, n[1].m.config, n[0].m.config);
-	frame[12] = 8, frame[13] = 0, frame[14] = 0x45, frame[20] = 0, frame[21] = 0, frame[23] = 17;
+	memcpy(frame + 12, "\x08\0\x45", 3);	/* UDP over IPv4, no fragment */
+	memset(frame + 20, 0, 2);
+	frame[23] = 17;
 	for (k = 0; k < 2; k++) {
 		for (i = 0; i < 16; i++) {
 			frame[37] = i;		/* destination port */

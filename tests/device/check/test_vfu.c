@@ -114,9 +114,11 @@ TEST(requests_that_are_cut_off_are_refused)
 	}
 	/* What there is not */
 	CHECK_EQ(client_request(&c, 0, NULL, 0, NULL, 0, NULL, NULL), ENOSYS);
-	CHECK_EQ(client_request(&c, VFU_GET_REGION_IO_FDS, zeroes, 16, NULL, 0, NULL, NULL), ENOSYS);
+	CHECK_EQ(client_request(&c, VFU_GET_REGION_IO_FDS, zeroes, 16, NULL, 0, NULL, NULL),
+		 ENOSYS);
 	CHECK_EQ(client_request(&c, VFU_DMA_READ, zeroes, 16, NULL, 0, NULL, NULL), ENOSYS);
-	CHECK_EQ(client_request(&c, VFU_REGION_WRITE_MULTI, zeroes, 16, NULL, 0, NULL, NULL), ENOSYS);
+	CHECK_EQ(client_request(&c, VFU_REGION_WRITE_MULTI, zeroes, 16, NULL, 0, NULL, NULL),
+		 ENOSYS);
 	CHECK_EQ(client_request(&c, 4711, zeroes, 16, NULL, 0, NULL, NULL), ENOSYS);
 	client_exit(&c);
 }
@@ -224,7 +226,8 @@ TEST(region_accesses_stay_inside)
 	}
 	/* A count that is not that of the data */
 	rw = (struct vfu_region_rw){ .region = VFU_CONFIG, .count = 4 };
-	CHECK_EQ(client_request(&c, VFU_REGION_WRITE, &rw, sizeof(rw), NULL, 0, NULL, NULL), EINVAL);
+	CHECK_EQ(client_request(&c, VFU_REGION_WRITE, &rw, sizeof(rw), NULL, 0, NULL, NULL),
+		 EINVAL);
 	rw.count = 1 << 21;
 	CHECK_EQ(client_request(&c, VFU_REGION_READ, &rw, sizeof(rw), NULL, 0, NULL, NULL), EINVAL);
 	client_exit(&c);
@@ -373,7 +376,8 @@ TEST(interrupts_of_the_function)
 
 TEST(replies_to_nothing_are_ignored)
 {
-	struct vfu_hdr hdr = { .command = VFU_DMA_WRITE, .size = sizeof(hdr), .flags = VFU_F_REPLY };
+	struct vfu_hdr hdr = { .command = VFU_DMA_WRITE, .size = sizeof(hdr),
+			       .flags = VFU_F_REPLY };
 	struct client c;
 	int i;
 
