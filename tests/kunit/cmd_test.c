@@ -240,6 +240,25 @@ static void limits(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, l.types[1], 0x4000000000000001ull);
 }
 
+/* The maxima do not change: what the device says later is not believed. */
+static void limits_again(struct kunit *test)
+{
+	struct bed *bed = start_limits(test);
+	struct tvq_info info = { };
+	struct tvq_limits l;
+
+	reply_with(bed, ALL(limits_reply));
+	put_unaligned_le16(1024, bed->reply + 28);
+	put_unaligned_le16(4096, bed->reply + 32);
+	KUNIT_EXPECT_EQ(test, tvq_cmd_limits(bed->q, &l), 0);
+	KUNIT_EXPECT_EQ(test, l.device_vqs_max, 1024);
+
+	reply_with(bed, ALL(info_reply));
+	KUNIT_ASSERT_EQ(test, tvq_cmd_describe(bed->q, ID, &info), 0);
+	free_info(&info);
+	KUNIT_EXPECT_EQ(test, bed->in_len, 4 + 88 + 64 + 64 * 2);
+}
+
 /**
  * struct patch - a good reply with one thing changed
  * @name: of the case
@@ -1025,6 +1044,7 @@ static void name_valid(struct kunit *test)
 static struct kunit_case cmd_cases[] = {
 	KUNIT_CASE(no_op),
 	KUNIT_CASE(limits),
+	KUNIT_CASE(limits_again),
 	KUNIT_CASE_PARAM(limits_patched, limits_patched_gen_params),
 	KUNIT_CASE(list),
 	KUNIT_CASE_PARAM(list_patched, list_patched_gen_params),
