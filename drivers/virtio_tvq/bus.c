@@ -5,7 +5,6 @@
  */
 #include <linux/dma-mapping.h>
 #include <linux/module.h>
-#include <linux/pci.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/virtio_config.h>

@@ -23,6 +23,11 @@
 /* Every device takes and gives this much (LIMITS, command_*_max). */
 #define TVQ_CMD_MIN_MAX		4096u
 
+static_assert(sizeof(struct virtio_tvq_hdr) +
+	      sizeof(struct virtio_tvq_msi_range) +
+	      TVQ_CMD_MSI_MAX * sizeof(struct virtio_tvq_msi_entry) <=
+	      TVQ_CMD_MIN_MAX);
+
 struct tvq_cmdq {
 	struct tvq_xfer *x;
 	struct device *dev;

@@ -106,6 +106,12 @@ struct tvq_config {
 	u8 data[VIRTIO_TVQ_CONFIG_MAX];
 };
 
+/*
+ * So many entries fit into an MSI_SET that every device takes: 4096 bytes, header
+ * and range deducted.
+ */
+#define TVQ_CMD_MSI_MAX		254
+
 struct tvq_msi {
 	u64 address;
 	u32 data;

@@ -154,7 +154,9 @@ static int tvq_key_type(struct tvq_create *create, const char *value)
 
 static int tvq_key_name(struct tvq_create *create, const char *value)
 {
-	if (!tvq_name_valid(value))
+	/* destroy takes digits alone for a device_id. */
+	if (!tvq_name_valid(value) ||
+	    strspn(value, "0123456789") == strlen(value))
 		return -EINVAL;
 	strscpy(create->name, value, sizeof(create->name));
 	return 0;
@@ -262,7 +264,7 @@ static const struct {
 	{ "type", tvq_key_type, 0,
 	  "type: net, blk, console, rng or a number from 1 to 127" },
 	{ "name", tvq_key_name, 0,
-	  "name: 1 to 31 of A-Z a-z 0-9 . _ -, not a dot first" },
+	  "name: 1 to 31 of A-Z a-z 0-9 . _ -, not a dot first, not digits alone" },
 	{ "vqs", tvq_key_vqs, 0, "vqs: a number from 1 to 1024" },
 	{ "vectors", tvq_key_vectors, 0, "vectors: a number from 1 to 2048" },
 	{ "features", tvq_key_features, 0,

@@ -57,15 +57,6 @@
  */
 
 /*
- * A command never carries more entries than fit into the smallest command that
- * every device takes (4096 bytes), header and range deducted.
- */
-#define TVQ_MSI_PER_COMMAND						\
-	((4096 - sizeof(struct virtio_tvq_hdr) -			\
-	  sizeof(struct virtio_tvq_msi_range)) /			\
-	 sizeof(struct virtio_tvq_msi_entry))
-
-/*
  * A refused command is tried again after 1, 2, 4, ... 1024 ms, then each
  * second, and the device is given up after this many attempts: about 7 s.
  */
@@ -125,7 +116,7 @@ struct tvq_irqs {
 	unsigned int first;
 	unsigned int count;
 	unsigned int retries;
-	struct tvq_msi scratch[TVQ_MSI_PER_COMMAND];
+	struct tvq_msi scratch[TVQ_CMD_MSI_MAX];
 	unsigned int num;
 	struct tvq_irq_vector vector[] __counted_by(num);
 };
@@ -218,7 +209,7 @@ static bool tvq_irqs_take(struct tvq_irqs *irqs)
 
 	/* Up to the last that differs: setting one to what it is does nothing. */
 	end = first;
-	for (i = first; i < irqs->num && i - first < TVQ_MSI_PER_COMMAND; i++) {
+	for (i = first; i < irqs->num && i - first < TVQ_CMD_MSI_MAX; i++) {
 		struct tvq_irq_vector *v = &irqs->vector[i];
 
 		if (tvq_irq_vector_dirty(v))

@@ -98,7 +98,7 @@ struct tvq_slot {
  * @probing: the no-op is in the ring or waits for room
  * @broken: the queue is broken; written under @lock
  * @armed: @deadline is queued, for @deadline_at or earlier
- * @deadline_at: in jiffies
+ * @deadline_at: see @armed
  * @deadline: looks for messages whose deadline has passed
  * @wq: runs @deadline; commands may stand in the way of memory reclaim
  * @broken_work: calls params.broken
@@ -115,7 +115,7 @@ struct tvq_xfer {
 	bool probing;
 	bool broken;
 	bool armed;
-	unsigned long deadline_at;
+	ktime_t deadline_at;
 	struct delayed_work deadline;
 	struct workqueue_struct *wq;
 	struct work_struct broken_work;
@@ -204,9 +204,10 @@ void tvq_msg_put(struct tvq_msg *msg)
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_msg_put);
 
+/* Not by jiffies: where ticks come late, they jump, and deadlines pass early. */
 static bool tvq_msg_expired(const struct tvq_msg *msg)
 {
-	return !time_before(jiffies, msg->deadline);
+	return !ktime_before(ktime_get(), msg->deadline);
 }
 
 /* The message has its result: out of its list, and to those to be told. */
@@ -434,18 +435,19 @@ static void tvq_xfer_finish(struct tvq_xfer *x, struct tvq_batch *batch)
 }
 
 /* Have the deadlines looked at when this one passes. */
-static void tvq_xfer_arm(struct tvq_xfer *x, unsigned long deadline)
+static void tvq_xfer_arm(struct tvq_xfer *x, ktime_t deadline)
 {
-	unsigned long now = jiffies;
+	s64 ns;
 
 	lockdep_assert_held(&x->lock);
 
-	if (x->armed && !time_before(deadline, x->deadline_at))
+	if (x->armed && !ktime_before(deadline, x->deadline_at))
 		return;
 	x->armed = true;
 	x->deadline_at = deadline;
-	mod_delayed_work(x->wq, &x->deadline,
-			 time_after(deadline, now) ? deadline - now : 0);
+	ns = ktime_to_ns(ktime_sub(deadline, ktime_get()));
+	/* The present jiffy has partly passed. */
+	mod_delayed_work(x->wq, &x->deadline, ns > 0 ? nsecs_to_jiffies(ns) + 1 : 0);
 }
 
 static void tvq_xfer_start(struct tvq_xfer *x, struct tvq_msg *msg)
@@ -455,8 +457,7 @@ static void tvq_xfer_start(struct tvq_xfer *x, struct tvq_msg *msg)
 	msg->err = 0;
 	msg->used = 0;
 	msg->submitted = ktime_get();
-	/* The present jiffy has partly passed. */
-	msg->deadline = jiffies + msecs_to_jiffies(ms) + 1;
+	msg->deadline = ktime_add_ms(msg->submitted, ms);
 }
 
 /* Ask whether the device still answers. A no-op may overtake: it has no effect. */

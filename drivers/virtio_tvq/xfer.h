@@ -59,7 +59,7 @@ struct tvq_msg {
 	struct kref ref;
 	struct list_head node;
 	struct completion completion;
-	unsigned long deadline;
+	ktime_t deadline;
 	unsigned int slot;
 	bool wait;
 };

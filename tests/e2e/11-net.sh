@@ -32,11 +32,11 @@ ip -n right link set "$right" up
 ip netns exec left ping -q -c 5 -i 0.2 -w 20 192.0.2.2
 ip netns exec right iperf3 -s -1 -D --pidfile /run/iperf3.pid
 wait_for 10 test -s /run/iperf3.pid
-ip netns exec left iperf3 -c 192.0.2.2 -t 2 -J >/run/iperf3.json
+ip netns exec left iperf3 -c 192.0.2.2 -n 4M -J >/run/iperf3.json
 python3 - <<'EOF'
 import json
 sent = json.load(open("/run/iperf3.json"))["end"]["sum_received"]["bytes"]
-assert sent > 1 << 20, f"only {sent} bytes arrived"
+assert sent >= 4 << 20, f"only {sent} bytes arrived"
 EOF
 
 trap - EXIT

@@ -48,6 +48,7 @@ bad EINVAL create 'type=blk type=blk'
 bad EINVAL create 'type=blk name=a name=a'
 bad EINVAL create 'type=blk name='
 bad EINVAL create 'type=blk name=.a'
+bad EINVAL create 'type=blk name=17'
 bad EINVAL create 'type=blk name=a/b'
 bad EINVAL create 'type=blk name=../a'
 bad EINVAL create "type=blk name=$long"

@@ -30,7 +30,8 @@ for pid in "${pids[@]}"; do
 	wait "$pid" || fail "a writer failed"
 done
 [ "$(cat "$fn/tvq/devices_used")" = 32 ] || fail "devices_used"
-[ "$(ls "$fn/tvq/by-name" | wc -l)" = 32 ] || fail "by-name"
+names=("$fn/tvq/by-name"/*)
+[ "${#names[@]}" = 32 ] || fail "by-name"
 [ "$(cat "$TVQ_BUS"/*/device_id | sort -u | wc -l)" = 32 ] || fail "ids are not unique"
 
 for ((i = 0; i < 32; i++)); do

@@ -35,6 +35,7 @@ static const struct bad_case bad_cases[] = {
 	{ "type=blk =a", -EINVAL },
 	{ "type=blk name=", -EINVAL },
 	{ "type=blk name=.a", -EINVAL },
+	{ "type=blk name=12", -EINVAL },
 	{ "type=blk name=a=b", -EINVAL },
 	{ "type=blk name=abcdefghijklmnopqrstuvwxyz012345", -EINVAL },
 	{ "type=blk name=a,name=b", -EINVAL },
