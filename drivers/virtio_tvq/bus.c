@@ -421,7 +421,7 @@ static void tvq_device_config_work(struct work_struct *work)
  */
 void tvq_config_interrupt(struct tvq_device *tdev)
 {
-	mod_delayed_work(system_wq, &tdev->config_work, 0);
+	schedule_delayed_work(&tdev->config_work, 0);
 }
 EXPORT_SYMBOL_GPL(tvq_config_interrupt);
 
