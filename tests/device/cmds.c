@@ -441,8 +441,6 @@ static int cmd_vq_reset(struct command *cmd)
 		return CMD_ERR(EINVAL, STATE);
 	if (!mdev->vqs[index].enabled)
 		return CMD_ERR(ENXIO, QUEUE);
-	if (mdev->type->queue_reset)
-		mdev->type->queue_reset(mdev, &mdev->vqs[index]);
 	vq_disable(&mdev->vqs[index]);
 	mdev->vqs[index].vector = VIRTIO_TVQ_NO_VECTOR;
 	command_ok(cmd, NULL, 0);

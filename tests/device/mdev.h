@@ -72,7 +72,6 @@ struct mdev_type {
 			     uint32_t len);
 	/* Serve a queue. Return: whether there is more to do at once. */
 	bool (*serve)(struct mdev *mdev, struct virtq *vq);
-	void (*queue_reset)(struct mdev *mdev, struct virtq *vq);
 	/* For the control socket. Return: 0 or a negative error. */
 	int (*resize)(struct mdev *mdev, uint64_t sectors);
 	int (*link)(struct mdev *mdev, bool up);

@@ -6,6 +6,7 @@
  * an IOMMU in the guest there is a window for each page that a driver maps.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,8 +35,33 @@ struct mem_window {
 	unsigned int flags;
 };
 
+/*
+ * A client that shortens the file behind a window makes accesses to it fail with
+ * SIGBUS. They are let through to memory that nobody sees. The thread that is hit
+ * is in a section, or the socket thread, so the list of files does not change.
+ */
+static struct mem *sigbus_mem;
+
+static void handle_sigbus(int sig, siginfo_t *info, void *context)
+{
+	uint8_t *at = info->si_addr, *page = (uint8_t *)((uintptr_t)at & ~4095ul);
+	struct mem *mem = __atomic_load_n(&sigbus_mem, __ATOMIC_RELAXED);
+	struct mem_file *file;
+
+	for (file = mem ? mem->files : NULL; file; file = file->next) {
+		if (at < file->base || at >= file->base + file->size)
+			continue;
+		if (mmap(page, 4096, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
+			return;
+	}
+	/* Nothing of ours: the access is repeated, and ends the process. */
+	signal(sig, SIG_DFL);
+}
+
 void mem_init(struct mem *mem)
 {
+	struct sigaction action = { .sa_sigaction = handle_sigbus, .sa_flags = SA_SIGINFO };
 	pthread_rwlockattr_t attr;
 
 	memset(mem, 0, sizeof(*mem));
@@ -47,11 +73,14 @@ void mem_init(struct mem *mem)
 	pthread_mutex_init(&mem->wait_lock, NULL);
 	pthread_cond_init(&mem->wait_cond, NULL);
 	mem->epoch = 1;
+	__atomic_store_n(&sigbus_mem, mem, __ATOMIC_RELAXED);
+	sigaction(SIGBUS, &action, NULL);
 }
 
 void mem_exit(struct mem *mem)
 {
 	mem_unmap_all(mem);
+	__atomic_store_n(&sigbus_mem, NULL, __ATOMIC_RELAXED);
 	free(mem->windows);
 	pthread_cond_destroy(&mem->wait_cond);
 	pthread_mutex_destroy(&mem->wait_lock);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@ int sock_listen(const char *path)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd, probe, err = 0;
+	struct stat st;
 
 	if (strlen(path) >= sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
@@ -22,8 +24,8 @@ int sock_listen(const char *path)
 		return -errno;
 	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
 		err = errno;
-	if (err == EADDRINUSE) {
-		/* A socket that nobody listens on was left by a process that died. */
+	/* A socket that nobody listens on was left by a process that died. */
+	if (err == EADDRINUSE && !lstat(path, &st) && S_ISSOCK(st.st_mode)) {
 		probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		if (probe >= 0 && connect(probe, (struct sockaddr *)&addr, sizeof(addr)) &&
 		    errno == ECONNREFUSED && !unlink(path) &&

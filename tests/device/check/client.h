@@ -26,6 +26,7 @@ void test_register(struct test *test);
 void test_failed(const char *file, int line, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 double test_now(void);
+unsigned int test_seed(unsigned int n);
 extern const char *test_device_path;
 
 #define TEST(fn)								\

@@ -41,6 +41,14 @@ double test_now(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
+/* CHECK_SEED makes another run of the tests that choose at random. */
+unsigned int test_seed(unsigned int n)
+{
+	const char *text = getenv("CHECK_SEED");
+
+	return n + 1000 * (text ? strtoul(text, NULL, 0) : 0);
+}
+
 static bool chosen(const char *name, int argc, char **argv)
 {
 	int i;

@@ -945,10 +945,63 @@ TEST(commands_are_pipelined)
 	driver_exit(&d);
 }
 
+static void sleep_in_worker(struct job *job)
+{
+	usleep(1500000);
+	free(job);
+}
+
+/* A backend that takes long: the other devices, and the function, do not notice. */
+TEST(a_slow_device_delays_nobody_else)
+{
+	struct virtio_tvq_list_req all = { 0 };
+	struct job *job = calloc(1, sizeof(*job));
+	struct managed slow, other;
+	double start;
+
+	driver_init(&d, NULL);
+	CHECK_EQ(create_simple(&d, 2, "slow", 0, &slow), 0);
+	CHECK(bring_up(&slow, 1, 16, 0));
+	CHECK_EQ(create_simple(&d, 2, "other", 0, &other), 0);
+	job->run = sleep_in_worker;
+	pthread_mutex_lock(&d.c.tvq.lock);
+	mailbox_post(&mdev_find(&d.c.tvq, slow.id)->mbox, job);
+	pthread_mutex_unlock(&d.c.tvq.lock);
+	start = test_now();
+	post(&d, slow.id, DEVICE(GET_STATUS), NULL, 0, 4);
+	CHECK_EQ(cmd(0, MGMT(NOP), NULL, 0, 4), 0);
+	CHECK_EQ(cmd(0, MGMT(LIST), &all, sizeof(all), 64), 0);
+	CHECK(bring_up(&other, 1, 16, 0));
+	CHECK_EQ(create_simple(&d, 1, "third", 0, &m), 0);
+	CHECK_EQ(cmd(m.id, MGMT(DESTROY), NULL, 0, 4), 0);
+	doorbell(&slow, 0);
+	CHECK(test_now() - start < 1);
+	collect(&d, &reply);
+	CHECK_EQ(reply.ack, 0);
+	CHECK_EQ(reply.in[0], 0x0f);
+	CHECK(test_now() - start > 1.4);
+	/* Nor does a reset of the function wait for it. */
+	job = calloc(1, sizeof(*job));
+	job->run = sleep_in_worker;
+	pthread_mutex_lock(&d.c.tvq.lock);
+	mailbox_post(&mdev_find(&d.c.tvq, slow.id)->mbox, job);
+	pthread_mutex_unlock(&d.c.tvq.lock);
+	usleep(10000);
+	start = test_now();
+	driver_reset(&d);
+	driver_setup(&d);
+	CHECK_EQ(cmd(0, MGMT(NOP), NULL, 0, 4), 0);
+	CHECK(bring_up(&other, 1, 16, 0));
+	CHECK(test_now() - start < 1);
+	CHECK_EQ(cmd(slow.id, DEVICE(GET_STATUS), NULL, 0, 4), 0);
+	CHECK_EQ(reply.in[0], 0);
+	driver_exit(&d);
+}
+
 /* Out-data and in-data of any shape, for every command: an answer each time. */
 TEST(random_commands)
 {
-	unsigned int seed = 7, i, n, k;
+	unsigned int seed = test_seed(7), i, n, k;
 	uint8_t out[200];
 	uint64_t ids[4];
 

@@ -435,6 +435,8 @@ TEST(what_cannot_be_opened)
 			 "/dev/null", NULL };
 	char *ctl_[] = { "tvq-device", "--socket", "/tmp/tvq-check-s", "--control",
 			 "/nonexistent/c", NULL };
+	char *file[] = { "tvq-device", "--socket", "/tmp/tvq-check-file", NULL };
+	int fd;
 
 	CHECK_EQ(run(socket_), 1);
 	CHECK(strstr(answer, "/nonexistent/s"));
@@ -444,6 +446,11 @@ TEST(what_cannot_be_opened)
 	CHECK(strstr(answer, "/dev/null"));
 	CHECK_EQ(run(ctl_), 1);
 	CHECK(strstr(answer, "/nonexistent/c"));
+	/* A file that is no socket is in the way, and stays. */
+	fd = open("/tmp/tvq-check-file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	CHECK_EQ(run(file), 1);
+	CHECK_EQ(unlink("/tmp/tvq-check-file"), 0);
+	close(fd);
 	CHECK(access("/tmp/tvq-check-s", F_OK) != 0);
 }
 

@@ -229,7 +229,7 @@ TEST(rings_that_are_not_in_memory)
 TEST(random_rings)
 {
 	static const uint32_t types[] = { 1, 2, 4 };
-	unsigned int seed = 11, i, k, t, queues, q;
+	unsigned int seed = test_seed(11), i, k, t, queues, q;
 	uint16_t *driver;
 	uint8_t *p;
 

@@ -406,11 +406,30 @@ TEST(a_second_client_waits_for_the_first)
 	client_exit(&c);
 }
 
+/* The client takes memory away under the device. */
+TEST(memory_that_is_cut_off)
+{
+	static struct driver d;
+	struct managed m;
+	struct seg seg;
+
+	driver_init(&d, NULL);
+	CHECK_EQ(create_simple(&d, 4, "", 0, &m), 0);
+	CHECK(bring_up(&m, 1, 16, 0));
+	seg = (struct seg){ GUEST_BASE + GUEST_SIZE - 65536, 65536, true };
+	CHECK_EQ(ftruncate(d.c.memfd, GUEST_SIZE - 32768), 0);
+	ring_put(&m.ring[0], &seg, 1);
+	doorbell(&m, 0);
+	CHECK(ring_wait(&m.ring[0], NULL, NULL));
+	CHECK_EQ(client_map(&d.c, 1ull << 40, GUEST_SIZE, 0), 0);
+	driver_exit(&d);
+}
+
 /* Frames that are right around contents that are not. */
 TEST(random_requests_do_no_harm)
 {
 	uint8_t out[96], in[4096];
-	unsigned int seed = 1, i, n;
+	unsigned int seed = test_seed(1), i, n;
 	uint16_t command;
 	struct client c;
 	size_t len;
