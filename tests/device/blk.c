@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -114,7 +115,7 @@ static int grow(int fd, uint64_t sectors)
 static int open_file(struct mdev *mdev)
 {
 	char path[4096];
-	int fd;
+	int fd, ret;
 
 	if (mdev->params.name[0]) {
 		snprintf(path, sizeof(path), "%s/%s.img", mdev->tvq->disk_dir, mdev->params.name);
@@ -130,9 +131,15 @@ static int open_file(struct mdev *mdev)
 		if (fd >= 0)
 			unlink(path);
 	}
+	/* Another process may have a device of the same name. */
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
+		close(fd);
+		fd = -1;
+	}
 	if (fd < 0) {
+		ret = -errno;
 		log_error("disk file %s: %s", path, strerror(errno));
-		return -errno;
+		return ret;
 	}
 	return fd;
 }

@@ -137,7 +137,7 @@ static void msi_send(struct mdev *mdev, uint16_t vector)
 		return;
 	}
 	/* A message may be meant for memory; interrupt controllers are not in a window. */
-	if (mem_is_mapped(mem, entry->address, sizeof(data))) {
+	if (mem_ptr(mem, entry->address, sizeof(data), MEM_WRITE)) {
 		mem_write(mem, entry->address, &data, sizeof(data));
 		return;
 	}

@@ -386,14 +386,6 @@ void *mem_ptr(struct mem *mem, uint64_t gpa, uint64_t len, unsigned int access)
 	return start;
 }
 
-bool mem_is_mapped(struct mem *mem, uint64_t gpa, uint64_t len)
-{
-	size_t i = window_find(mem, gpa);
-
-	return i < mem->num_windows && mem->windows[i].gpa <= gpa &&
-	       len <= mem->windows[i].size - (gpa - mem->windows[i].gpa);
-}
-
 int mem_read(struct mem *mem, uint64_t gpa, void *buf, uint64_t len)
 {
 	uint64_t piece;

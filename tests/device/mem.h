@@ -81,7 +81,6 @@ void mem_leave(struct mem *mem);
 
 /* In a section (or in the socket thread, which is the only one that changes the windows). */
 void *mem_ptr(struct mem *mem, uint64_t gpa, uint64_t len, unsigned int access);
-bool mem_is_mapped(struct mem *mem, uint64_t gpa, uint64_t len);
 int mem_read(struct mem *mem, uint64_t gpa, void *buf, uint64_t len);
 int mem_write(struct mem *mem, uint64_t gpa, const void *buf, uint64_t len);
 

@@ -10,10 +10,13 @@
  * The serial is in hexadecimal, for it may hold spaces.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -24,10 +27,25 @@
 
 int state_init(struct state *state, const char *dir)
 {
+	int err;
+
 	memset(state, 0, sizeof(*state));
+	state->dir_fd = -1;
 	pthread_mutex_init(&state->lock, NULL);
 	if (!dir)
 		return 0;
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		return -errno;
+	state->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (state->dir_fd < 0)
+		return -errno;
+	/* Two processes would write over each other. */
+	if (flock(state->dir_fd, LOCK_EX | LOCK_NB)) {
+		err = errno;
+		close(state->dir_fd);
+		state->dir_fd = -1;
+		return err == EWOULDBLOCK ? -EBUSY : -err;
+	}
 	if (asprintf(&state->path, "%s/devices", dir) < 0 ||
 	    asprintf(&state->tmp_path, "%s/devices.new", dir) < 0)
 		return -ENOMEM;
@@ -38,6 +56,8 @@ void state_exit(struct state *state)
 {
 	free(state->path);
 	free(state->tmp_path);
+	if (state->dir_fd >= 0)
+		close(state->dir_fd);
 	pthread_mutex_destroy(&state->lock);
 }
 
@@ -67,34 +87,67 @@ static void put_device(FILE *file, struct mdev *mdev)
 	pthread_mutex_unlock(&mdev->lock);
 }
 
+/* The contents of the file. In memory first, for nothing slow is done with tvq.lock. */
+static int describe(struct tvq *tvq, char **text, size_t *len)
+{
+	FILE *file = open_memstream(text, len);
+	uint32_t i;
+
+	if (!file)
+		return -errno;
+	pthread_mutex_lock(&tvq->lock);
+	fprintf(file, HEADER "\nnext %" PRIu64 "\n", tvq->next_id);
+	for (i = 0; i < tvq->num_devices; i++)
+		put_device(file, tvq->devices[i]);
+	pthread_mutex_unlock(&tvq->lock);
+	if (fclose(file)) {
+		free(*text);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int replace(struct state *state, const char *text, size_t len)
+{
+	int fd = open(state->tmp_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	ssize_t n = 0;
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	for (; len && n >= 0; len -= n, text += n) {
+		n = write(fd, text, len);
+		if (n < 0)
+			ret = -errno;
+	}
+	if (!ret && fdatasync(fd))
+		ret = -errno;
+	close(fd);
+	if (!ret && rename(state->tmp_path, state->path))
+		ret = -errno;
+	return ret;
+}
+
 /* Write what is provisioned now. For any thread without a lock but create_lock. */
 int state_save(struct tvq *tvq)
 {
 	struct state *state = &tvq->state;
-	bool failed;
-	FILE *file;
-	uint32_t i;
+	char *text;
+	size_t len;
+	int ret;
 
 	if (!state->path || state->loading)
 		return 0;
 	pthread_mutex_lock(&state->lock);
-	file = fopen(state->tmp_path, "we");
-	failed = !file;
-	if (file) {
-		pthread_mutex_lock(&tvq->lock);
-		fprintf(file, HEADER "\nnext %" PRIu64 "\n", tvq->next_id);
-		for (i = 0; i < tvq->num_devices; i++)
-			put_device(file, tvq->devices[i]);
-		pthread_mutex_unlock(&tvq->lock);
-		failed = fflush(file) || ferror(file) || fdatasync(fileno(file));
-		failed |= fclose(file) != 0;
+	ret = describe(tvq, &text, &len);
+	if (!ret) {
+		ret = replace(state, text, len);
+		free(text);
 	}
-	if (failed || rename(state->tmp_path, state->path)) {
-		log_error("state file %s: %s", state->path, strerror(errno));
-		failed = true;
-	}
+	if (ret)
+		log_error("state file %s: %s", state->path, strerror(-ret));
 	pthread_mutex_unlock(&state->lock);
-	return failed ? -EIO : 0;
+	return ret;
 }
 
 static bool get_serial(const char *hex, char *serial)

@@ -12,6 +12,7 @@ struct state {
 	pthread_mutex_t lock;	/* one writer at a time */
 	char *path;		/* NULL: nothing is kept */
 	char *tmp_path;
+	int dir_fd;		/* locked */
 	bool loading;
 };
 

@@ -200,21 +200,18 @@ int tvq_start(struct tvq *tvq, const struct tvq_options *opt)
 	tvq->devices = calloc(opt->devices_max, sizeof(*tvq->devices));
 	tvq->slots = calloc(opt->devices_max, sizeof(*tvq->slots));
 	if (!tvq->devices || !tvq->slots || vfu_init(&tvq->vfu, &vfu_ops, tvq, PCI_VECTORS) ||
-	    state_init(&tvq->state, opt->state_dir) || transport_start(&tvq->transport, tvq)) {
+	    transport_start(&tvq->transport, tvq)) {
 		log_error("out of memory or threads");
 		return -1;
 	}
 	pci_init(&tvq->pci, tvq);
 
-	if (switch_start(&tvq->net_switch, opt->tap))
+	ret = state_init(&tvq->state, opt->state_dir);
+	if (ret)
+		log_error("directory %s: %s", opt->state_dir,
+			  ret == -EBUSY ? "another process uses it" : strerror(-ret));
+	if (switch_start(&tvq->net_switch, opt->tap) || ret)
 		goto fail;
-	if (opt->state_dir) {
-		ret = make_dir(opt->state_dir);
-		if (ret) {
-			log_error("directory %s: %s", opt->state_dir, strerror(-ret));
-			goto fail;
-		}
-	}
 	if (find_disk_dir(tvq))
 		goto fail;
 	if (state_load(tvq) || state_save(tvq))

@@ -390,20 +390,6 @@ static int set_irqs(struct vfu *vfu, const struct vfu_irq_set *set, const uint8_
  * Requests. Each handler gets the payload, and answers.
  */
 
-/* Read 0x... or decimal behind "key": in the client's capabilities. */
-static bool json_number(const char *json, const char *key, unsigned long long *value)
-{
-	const char *p = strstr(json, key);
-	char *end;
-
-	if (!p)
-		return false;
-	p += strlen(key);
-	p += strspn(p, "\" \t\r\n:");
-	*value = strtoull(p, &end, 0);
-	return end != p;
-}
-
 static int handle_version(struct vfu *vfu, const struct vfu_hdr *hdr, const uint8_t *data,
 			  size_t len)
 {
@@ -417,7 +403,6 @@ static int handle_version(struct vfu *vfu, const struct vfu_hdr *hdr, const uint
 		{ "max_dma_maps", 65535 },
 	};
 	struct vfu_version version;
-	unsigned long long value;
 	const char *json = "";
 	char text[256];
 	size_t n, i;
@@ -436,9 +421,6 @@ static int handle_version(struct vfu *vfu, const struct vfu_hdr *hdr, const uint
 			  version.minor);
 		return -ENOTSUP;
 	}
-	vfu->max_xfer = MAX_XFER;
-	if (json_number(json, "max_data_xfer_size", &value) && value < vfu->max_xfer)
-		vfu->max_xfer = value;
 
 	/* The reply holds a part of what the client proposed, and is no longer. */
 	n = snprintf(text, sizeof(text), "{\"capabilities\":{");

@@ -61,7 +61,6 @@ struct vfu {
 	size_t in_room;
 	int in_fds[64];
 	unsigned int num_in_fds;
-	size_t max_xfer;
 
 	/* send_lock guards these. The innermost lock of all. */
 	pthread_mutex_t send_lock;

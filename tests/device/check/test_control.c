@@ -466,6 +466,36 @@ static bool wait_for(const char *path)
 	return true;
 }
 
+/* Two processes do not write over each other's files. */
+TEST(directories_of_another_process)
+{
+	char dir[] = "/tmp/tvq-check-XXXXXX", path[3][64];
+	char *args[] = { "tvq-device", "--socket", path[0], "--state-dir", dir, NULL };
+	struct tvq_options opt;
+
+	CHECK(mkdtemp(dir));
+	snprintf(path[0], sizeof(path[0]), "%s/s", dir);
+	client_options(&opt);
+	opt.state_dir = dir;
+	up(&opt);
+	CHECK(ctl_ok("add type=blk name=x capacity=1M"));
+	CHECK_EQ(run(args), 1);
+	CHECK(strstr(answer, "another process"));
+	/* The same disk: by other means, for a process of its own would be needed */
+	snprintf(path[1], sizeof(path[1]), "%s/disks/x.img", dir);
+	snprintf(path[2], sizeof(path[2]), "%s/disks/y.img", dir);
+	CHECK_EQ(link(path[1], path[2]), 0);
+	CHECK(!ctl_ok("add type=blk name=y"));
+	CHECK(ctl_ok("remove x"));
+	CHECK(ctl_ok("add type=blk name=y"));
+	CHECK(ctl_ok("remove y"));
+	down();
+	CHECK_EQ(unlink(path[1]) | unlink(path[2]), 0);
+	snprintf(path[1], sizeof(path[1]), "%s/devices", dir);
+	snprintf(path[2], sizeof(path[2]), "%s/disks", dir);
+	CHECK_EQ(unlink(path[1]) | rmdir(path[2]) | rmdir(dir), 0);
+}
+
 TEST(the_program_ends_in_order)
 {
 	char dir[] = "/tmp/tvq-check-XXXXXX", sock[64], cpath[64];

@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 /* Managed network devices and the switch between them. */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "client.h"
 
@@ -354,6 +362,64 @@ TEST(net_queue_pairs)
 	for (i = 0; i < 4; i++)
 		CHECK_EQ(pairs[i], 4);
 	driver_exit(&d);
+}
+
+/* The uplink, where an interface may be made: what is sent there, and comes from there. */
+TEST(net_uplink)
+{
+	struct sockaddr_ll addr = { .sll_family = AF_PACKET };
+	struct timeval patience = { .tv_sec = 2 };
+	struct ifreq ifr = { .ifr_name = "tvqcheck0" };
+	struct tvq_options opt;
+	int fd, tun, i, found = 0;
+	ssize_t len;
+
+	tun = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	ifr.ifr_flags = IFF_TAP | IFF_NO_PI;
+	if (tun < 0 || ioctl(tun, TUNSETIFF, &ifr) || ioctl(tun, TUNSETPERSIST, 1)) {
+		printf("    no TAP interface can be made here: not tested\n");
+		if (tun >= 0)
+			close(tun);
+		return;
+	}
+	close(tun);
+	client_options(&opt);
+	opt.tap = "tvqcheck0";
+	driver_init(&d, &opt);
+	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(0x88b5));
+	CHECK(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	CHECK_EQ(ioctl(fd, SIOCGIFFLAGS, &ifr), 0);
+	ifr.ifr_flags |= IFF_UP;
+	CHECK_EQ(ioctl(fd, SIOCSIFFLAGS, &ifr), 0);
+	CHECK_EQ(ioctl(fd, SIOCGIFINDEX, &ifr), 0);
+	addr.sll_ifindex = ifr.ifr_ifindex;
+	addr.sll_protocol = htons(0x88b5);
+	CHECK_EQ(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	nic_up(&n[0], 1, 0, 2048);
+	make_frame(out, 200, broadcast, n[0].m.config);
+	send_frame(&n[0], 0, out, 200);
+	len = recv(fd, in, sizeof(in), 0);
+	CHECK_EQ(len, 200);
+	CHECK(!memcmp(in, out, 200));
+	make_frame(out, 300, n[0].m.config, broadcast);
+	memcpy(out + 6, "\2\0\0\0\0\1", 6);
+	CHECK_EQ(send(fd, out, 300, 0), 300);
+	/* The host's own frames come there, too. */
+	for (i = 0; i < 8 && !found; i++)
+		found = receive(&n[0], 0, in) == 300 && !memcmp(in, out, 300);
+	CHECK(found);
+	driver_exit(&d);
+	close(fd);
+	tun = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	ifr.ifr_flags = IFF_TAP | IFF_NO_PI;
+	CHECK_EQ(ioctl(tun, TUNSETIFF, &ifr), 0);
+	CHECK_EQ(ioctl(tun, TUNSETPERSIST, 0), 0);
+	close(tun);
+	/* A name that cannot be one */
+	opt.tap = "an interface with too long a name";
+	opt.socket = "/tmp/tvq-check-tap";
+	CHECK_EQ(tvq_start(&d.c.tvq, &opt), -1);
 }
 
 /* Without MQ the control queue is queue 2, however many there are. */
