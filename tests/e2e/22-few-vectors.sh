@@ -15,12 +15,16 @@ for vectors in 1 2 3; do
 	id=$(cat "$dev/device_id")
 	[ "$(cat "$dev/num_vectors")" = $vectors ] || fail "num_vectors"
 	[ "$(grep -c "tvq0-$id-" /proc/interrupts)" = $vectors ] || fail "interrupts in use"
-	fio --name=x --filename="$disk" --rw=randrw --bs=4k --direct=1 --ioengine=libaio \
-		--iodepth=8 --numjobs=2 --size=4M --offset_increment=8M --verify=crc32c \
-		--group_reporting --minimal >/run/fio.log || fail "fio: $(cat /run/fio.log)"
+	# From each CPU, so that more than one queue is used.
+	pattern "$vectors" $((1 << 20)) /run/pattern
+	for cpu in 0 1; do
+		taskset -c $cpu dd if=/run/pattern of="$disk" bs=64k seek=$((cpu * 16)) \
+			oflag=direct status=none &
+	done
+	wait
+	disk_holds "$disk" /run/pattern || fail "$vectors vectors: what was written"
 	host device 0 ctl resize disk 48M
-	wait_for 10 test "$(blockdev --getsize64 "$disk")" = $((48 << 20)) ||
-		wait_for 10 sh -c "[ \$(blockdev --getsize64 $disk) = $((48 << 20)) ]"
+	wait_for 10 grep -qx $((48 << 11)) "/sys/block/${disk##*/}/size"
 	tvq_destroy "$fn" disk
 
 	tvq_create "$fn" "type=net name=net vectors=$vectors"

@@ -26,7 +26,7 @@ count()
 # more IRQ CPU OLD: is the count above OLD by enough to be no accident?
 more()
 {
-	[ "$(count "$1" "$2")" -gt $(($3 + 50)) ]
+	[ "$(count "$1" "$2")" -gt $(($3 + 20)) ]
 }
 
 irq0=$(irq_of req.0)
@@ -38,7 +38,7 @@ cpus=$(cat "/proc/irq/$irq0/smp_affinity_list" "/proc/irq/$irq1/smp_affinity_lis
 # One job on each CPU, so that both queues are in use.
 io_start "$disk" --cpus_allowed=0-1 --cpus_allowed_policy=split
 
-for round in 1 2 3; do
+for round in 1 2; do
 	for cpu in 0 1; do
 		for irq in "$irq0" "$irq1"; do
 			echo $cpu >"/proc/irq/$irq/smp_affinity_list"
@@ -56,7 +56,7 @@ for round in 1 2 3; do
 done
 
 # As fast as a program can, with I/O under way: nothing may be lost.
-for ((i = 0; i < 200; i++)); do
+for ((i = 0; i < 100; i++)); do
 	echo $((i % 2)) >"/proc/irq/$irq0/smp_affinity_list"
 	echo $((1 - i % 2)) >"/proc/irq/$irq1/smp_affinity_list"
 done

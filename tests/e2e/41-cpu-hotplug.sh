@@ -36,10 +36,10 @@ going_on()
 {
 	local ios=$1 pings=$2
 
-	[ "$(ios)" -gt $((ios + 100)) ] && [ "$(grep -c 'bytes from' /run/ping.log)" -gt $((pings + 3)) ]
+	[ "$(ios)" -gt $((ios + 40)) ] && [ "$(grep -c 'bytes from' /run/ping.log)" -gt $((pings + 3)) ]
 }
 
-for ((i = 0; i < 4; i++)); do
+for ((i = 0; i < 3; i++)); do
 	for online in 0 1; do
 		echo $online >$cpu/online
 		ios=$(ios)

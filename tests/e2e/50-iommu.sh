@@ -22,7 +22,7 @@ grep "tvq0-" /proc/interrupts | grep 'pMSI' >/dev/null || fail "no platform MSI"
 # Interrupts come in while BARs and configuration space are read and while DMA
 # ranges are unmapped, which strict mode does after each request.
 fio --name=x --filename="$disk" --rw=randrw --bs=64k --direct=1 --ioengine=libaio \
-	--iodepth=16 --numjobs=2 --size=16M --offset_increment=32M --time_based --runtime=15 \
+	--iodepth=16 --numjobs=2 --size=16M --offset_increment=32M --time_based --runtime=8 \
 	--verify=crc32c --verify_fatal=1 --group_reporting --minimal >/run/fio.log 2>&1 &
 fio=$!
 while kill -0 $fio 2>/dev/null; do

@@ -24,7 +24,7 @@ echo idle >/mnt/file
 umount /mnt
 ip link set "$(tvq_netdev "$fn" net)" up
 
-for round in 1 2 3; do
+for round in 1 2; do
 	mount "$(tvq_disk "$fn" used)" /run/used
 	echo "$round" >/run/used/file
 	sync
@@ -49,7 +49,7 @@ for round in 1 2 3; do
 	umount /mnt
 	tvq_netdev "$fn" net >/dev/null || fail "round $round: the interface"
 done
-[ "$(cat /run/other/file)" = 3 ] || fail "the other disk"
+[ "$(cat /run/other/file)" = 2 ] || fail "the other disk"
 umount /run/other
 losetup -d "$other"
 tvq_destroy "$fn" used

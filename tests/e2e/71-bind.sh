@@ -20,7 +20,7 @@ works()
 	wait_for 10 grep -q 1 "/sys/class/net/$(tvq_netdev "$fn" net)/carrier"
 }
 
-for ((i = 0; i < 5; i++)); do
+for ((i = 0; i < 3; i++)); do
 	for pair in disk:virtio_blk net:virtio_net; do
 		vdev=$(tvq_virtio "$fn" "${pair%:*}")
 		driver=/sys/bus/virtio/drivers/${pair#*:}
@@ -35,7 +35,7 @@ for ((i = 0; i < 5; i++)); do
 done
 
 bus=/sys/bus/virtio_tvq
-for ((i = 0; i < 5; i++)); do
+for ((i = 0; i < 3; i++)); do
 	for name in disk net; do
 		tdev=$(tvq_device "$fn" $name)
 		echo "${tdev##*/}" >$bus/drivers/virtio_tvq/unbind

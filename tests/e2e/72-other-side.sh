@@ -41,7 +41,7 @@ host device 0 ctl remove net
 wait_gone 10 test -e "/sys/class/net/$net"
 [ "$(cat "$fn/tvq/devices_used")" = 1 ] || fail "devices_used"
 # A race of both sides for one device has one winner and no loser.
-for ((i = 0; i < 10; i++)); do
+for ((i = 0; i < 5; i++)); do
 	tvq_create "$fn" 'type=blk name=race capacity=1M'
 	host device 0 ctl remove race &
 	tvq_destroy "$fn" race 2>/dev/null || true
