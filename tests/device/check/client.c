@@ -254,7 +254,7 @@ int client_request(struct client *c, uint16_t command, const void *out, size_t o
 	return -1;
 }
 
-/* Look at what the device says, for so long. */
+/* Look at what the device says for so long, and at all that it has said by then. */
 void settle(struct client *c, double seconds)
 {
 	double end = test_now() + seconds;
@@ -262,13 +262,36 @@ void settle(struct client *c, double seconds)
 	size_t len;
 	bool fail;
 
-	do {
+	for (;;) {
 		if (client_poll(c, end - test_now()) > 0) {
 			take_message(c, 0xffff, &hdr, NULL, 0, &len, &fail);
 			if (fail)
 				return;
+		} else if (test_now() >= end) {
+			return;
 		}
-	} while (test_now() < end);
+	}
+}
+
+/* Whether an eventfd is written within the deadline; and takes what is in it. */
+bool signalled(struct client *c, int fd)
+{
+	double end = test_now() + DEADLINE;
+
+	while (quiet_fd(fd)) {
+		if (test_now() > end)
+			return false;
+		settle(c, 0.001);
+	}
+	return true;
+}
+
+/* Whether nothing has been written to it. */
+bool quiet_fd(int fd)
+{
+	uint64_t value;
+
+	return read(fd, &value, sizeof(value)) != sizeof(value);
 }
 
 unsigned int count_msi(struct client *c, uint64_t address, uint32_t data)

@@ -106,7 +106,19 @@ void region_put(struct client *c, unsigned int region, uint64_t offset, uint64_t
 bool wait_msi(struct client *c, uint64_t address, uint32_t data, unsigned int count);
 unsigned int count_msi(struct client *c, uint64_t address, uint32_t data);
 void settle(struct client *c, double seconds);
-int msi_error(struct client *c);
+bool signalled(struct client *c, int fd);
+bool quiet_fd(int fd);
+
+/* Wait for something, within the deadline. */
+#define SOON(c, cond)								\
+	do {									\
+		double end_ = test_now() + DEADLINE;				\
+										\
+		while (!(cond) && test_now() < end_)				\
+			settle(c, 0.001);					\
+		if (!(cond))							\
+			test_failed(__FILE__, __LINE__, "%s", #cond);		\
+	} while (0)
 
 uint64_t guest_alloc(struct client *c, uint64_t size, uint64_t align);
 void *guest(struct client *c, uint64_t gpa);

@@ -165,21 +165,13 @@ TEST(queues_of_the_function)
 	driver_exit(&d);
 }
 
-static bool signalled(int fd)
-{
-	uint64_t value;
-
-	return read(fd, &value, sizeof(value)) == sizeof(value);
-}
-
 TEST(answers_are_announced)
 {
 	driver_init(&d, NULL);
-	CHECK(!signalled(d.c.irq_fd[1]));
+	CHECK(quiet_fd(d.c.irq_fd[1]));
 	CHECK_EQ(command(&d, 0, MGMT(NOP), NULL, 0, 0, NULL), 0);
-	usleep(10000);
-	CHECK(signalled(d.c.irq_fd[1]));
-	CHECK(!signalled(d.c.irq_fd[0]));
+	CHECK(signalled(&d.c, d.c.irq_fd[1]));
+	CHECK(quiet_fd(d.c.irq_fd[0]));
 	driver_exit(&d);
 }
 
@@ -268,9 +260,8 @@ TEST(a_transport_ring_that_makes_no_sense)
 	ring_desc(&d.ring, 0, GUEST_BASE, 12, 1, 0);	/* its own successor */
 	ring_avail(&d.ring, 0);
 	driver_kick(&d);
-	settle(c, 0.05);
-	CHECK(region_get(c, BAR_VIRTIO, VIRTIO_PCI_COMMON_STATUS, 1) & S_NEEDS_RESET);
-	CHECK(signalled(c->irq_fd[0]));
+	SOON(c, region_get(c, BAR_VIRTIO, VIRTIO_PCI_COMMON_STATUS, 1) & S_NEEDS_RESET);
+	CHECK(signalled(c, c->irq_fd[0]));
 	driver_reset(&d);
 	driver_setup(&d);
 	CHECK_EQ(command(&d, 0, MGMT(NOP), NULL, 0, 0, NULL), 0);
