@@ -10,7 +10,6 @@
 #include <linux/jiffies.h>
 #include <linux/lockdep.h>
 #include <linux/math.h>
-#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>

@@ -265,7 +265,7 @@ static void limits_again(struct kunit *test)
  * @at: where
  * @len: how many bytes, up to 8
  * @value: to what
- * @cut: bytes that are missing at the end
+ * @cut: bytes at the end that the device does not own up to
  * @err: what comes of it
  */
 struct patch {
@@ -284,7 +284,6 @@ static void reply_patched(struct bed *bed, struct bytes bytes, const struct patc
 	reply_with(bed, bytes);
 	put_unaligned_le64(p->value, value);
 	memcpy(bed->reply + p->at, value, p->len);
-	bed->reply_len -= p->cut;
 	bed->used -= p->cut;
 }
 
@@ -562,6 +561,32 @@ static void info_patched(struct kunit *test)
 		return;
 	if (p->at == INFO_FLAGS)
 		KUNIT_EXPECT_FALSE(test, info.has_doorbell);
+	free_info(&info);
+}
+
+/* All that LIMITS allows is taken, and no more, though the reply has it all. */
+static void info_bounds(struct kunit *test)
+{
+	struct bed *bed = start_limits(test);
+	struct tvq_info info = { };
+
+	reply_with(bed, ALL(info_reply));
+	bed->reply_len = 4 + 88 + 64 + 64 * 2;
+	bed->used = bed->reply_len;
+	memset(bed->reply + INFO_CONFIG, 1, bed->reply_len - INFO_CONFIG);
+
+	put_unaligned_le16(65, bed->reply + INFO_NUM_VQS);
+	KUNIT_EXPECT_EQ(test, tvq_cmd_describe(bed->q, ID, &info), -EPROTO);
+	put_unaligned_le16(64, bed->reply + INFO_NUM_VQS);
+	put_unaligned_le32(65, bed->reply + INFO_CONFIG_LEN);
+	KUNIT_EXPECT_EQ(test, tvq_cmd_describe(bed->q, ID, &info), -EPROTO);
+	put_unaligned_le16(1, bed->reply + INFO_NUM_VQS);
+	KUNIT_EXPECT_EQ(test, tvq_cmd_describe(bed->q, ID, &info), -EPROTO);
+
+	put_unaligned_le16(64, bed->reply + INFO_NUM_VQS);
+	put_unaligned_le32(64, bed->reply + INFO_CONFIG_LEN);
+	KUNIT_ASSERT_EQ(test, tvq_cmd_describe(bed->q, ID, &info), 0);
+	KUNIT_EXPECT_EQ(test, info.vq_size[63], 257);
 	free_info(&info);
 }
 
@@ -1053,6 +1078,7 @@ static struct kunit_case cmd_cases[] = {
 	KUNIT_CASE(create_bounds),
 	KUNIT_CASE(describe),
 	KUNIT_CASE_PARAM(info_patched, info_patched_gen_params),
+	KUNIT_CASE(info_bounds),
 	KUNIT_CASE(info_name_end),
 	KUNIT_CASE(info_without_limits),
 	KUNIT_CASE(destroy),
