@@ -28,7 +28,8 @@
  * bus; the module's code has to outlive both, which tvq_live_wait() sees to.
  */
 
-static atomic_t tvq_live;
+static DEFINE_SPINLOCK(tvq_live_lock);	/* guards tvq_live */
+static unsigned int tvq_live;
 static DECLARE_WAIT_QUEUE_HEAD(tvq_live_queue);
 
 /**
@@ -38,7 +39,11 @@ static DECLARE_WAIT_QUEUE_HEAD(tvq_live_queue);
  */
 void tvq_live_get(void)
 {
-	atomic_inc(&tvq_live);
+	unsigned long flags;
+
+	spin_lock_irqsave(&tvq_live_lock, flags);
+	tvq_live++;
+	spin_unlock_irqrestore(&tvq_live_lock, flags);
 }
 
 /**
@@ -48,8 +53,12 @@ void tvq_live_get(void)
  */
 void tvq_live_put(void)
 {
-	if (atomic_dec_and_test(&tvq_live))
+	unsigned long flags;
+
+	spin_lock_irqsave(&tvq_live_lock, flags);
+	if (!--tvq_live)
 		wake_up_all(&tvq_live_queue);
+	spin_unlock_irqrestore(&tvq_live_lock, flags);
 }
 
 /**
@@ -59,7 +68,9 @@ void tvq_live_put(void)
  */
 void tvq_live_wait(void)
 {
-	wait_event(tvq_live_queue, !atomic_read(&tvq_live));
+	spin_lock_irq(&tvq_live_lock);
+	wait_event_lock_irq(tvq_live_queue, !tvq_live, tvq_live_lock);
+	spin_unlock_irq(&tvq_live_lock);
 }
 
 static void tvq_device_post_begin(struct tvq_device *tdev)
@@ -682,6 +693,7 @@ struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
 	mutex_init(&tdev->lock);
 	mutex_init(&tdev->config_lock);
 	mutex_init(&tdev->drv_lock);
+	spin_lock_init(&tdev->override_lock);
 	spin_lock_init(&tdev->posted_lock);
 	init_waitqueue_head(&tdev->posted_wait);
 	INIT_DELAYED_WORK(&tdev->config_work, tvq_device_config_work);

@@ -23,6 +23,9 @@
 /* Every device takes and gives this much (LIMITS, command_*_max). */
 #define TVQ_CMD_MIN_MAX		4096u
 
+/* So many devices can be had of one function: what a list may grow to. */
+#define TVQ_DEVICES_MAX		65536u
+
 static_assert(sizeof(struct virtio_tvq_hdr) +
 	      sizeof(struct virtio_tvq_msi_range) +
 	      TVQ_CMD_MSI_MAX * sizeof(struct virtio_tvq_msi_entry) <=
@@ -372,7 +375,8 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_cmd_nop);
 
 static int tvq_limits_check(const struct tvq_limits *l)
 {
-	if (!l->devices_max || !l->device_vqs_max ||
+	if (!l->devices_max || l->devices_max > TVQ_DEVICES_MAX ||
+	    !l->device_vqs_max ||
 	    l->device_vqs_max > VIRTIO_TVQ_DEVICE_VQS_MAX ||
 	    !l->device_vectors_max || l->device_vectors_max > 2048 ||
 	    l->config_max > VIRTIO_TVQ_CONFIG_MAX ||

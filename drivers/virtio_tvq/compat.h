@@ -5,8 +5,10 @@
 #ifndef _VIRTIO_TVQ_COMPAT_H
 #define _VIRTIO_TVQ_COMPAT_H
 
+#include <linux/cleanup.h>
 #include <linux/device.h>
 #include <linux/group_cpus.h>
+#include <linux/spinlock.h>
 #include <linux/version.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
@@ -59,6 +61,8 @@ static inline void tvq_vdev_get_features(const struct virtio_device *vdev,
 static inline int tvq_match_override(struct tvq_device *tdev,
 				     const struct device_driver *drv)
 {
+	/* The core matches without the device lock, so that is no help. */
+	guard(spinlock)(&tdev->override_lock);
 	if (!tdev->driver_override)
 		return -1;
 	return !strcmp(tdev->driver_override, drv->name);

@@ -31,8 +31,6 @@ static DEFINE_IDA(tvq_mgmt_ida);
 static int tvq_mgmt_doorbell(struct tvq_mgmt *mgmt, const struct tvq_info *info,
 			     void __iomem **doorbell)
 {
-	struct tvq_device *tdev;
-	unsigned long id;
 	u64 offset;
 
 	*doorbell = NULL;
@@ -46,11 +44,35 @@ static int tvq_mgmt_doorbell(struct tvq_mgmt *mgmt, const struct tvq_info *info,
 	    offset > mgmt->doorbells_len - VIRTIO_TVQ_DOORBELL_SIZE)
 		return -EPROTO;
 	*doorbell = mgmt->doorbells + offset;
-	xa_for_each(&mgmt->devices, id, tdev)
-		if (tdev->doorbell == *doorbell &&
-		    !test_bit(TVQ_DEVICE_LEAVING, &tdev->flags))
-			return -EPROTO;
 	return 0;
+}
+
+/* Has another device, as far as we know, the same doorbell page or name? */
+static bool tvq_mgmt_taken(struct tvq_mgmt *mgmt, const struct tvq_device *tdev,
+			   bool name)
+{
+	struct tvq_device *other;
+	bool taken = false;
+	unsigned long id;
+
+	xa_lock(&mgmt->devices);
+	xa_for_each(&mgmt->devices, id, other) {
+		if (other == tdev || test_bit(TVQ_DEVICE_LEAVING, &other->flags))
+			continue;
+		if (tdev->doorbell && other->doorbell == tdev->doorbell)
+			taken = true;
+		if (name && tdev->name[0] && !strcmp(other->name, tdev->name))
+			taken = true;
+	}
+	xa_unlock(&mgmt->devices);
+	return taken;
+}
+
+/* Forget a device that is off the bus. */
+static void tvq_mgmt_erase(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
+{
+	xa_erase(&mgmt->devices, tdev->id);
+	tvq_device_put(tdev);
 }
 
 /*
@@ -96,32 +118,42 @@ err_free:
 	return ERR_PTR(err);
 }
 
-/* Forget a device that is off the bus. */
-static void tvq_mgmt_erase(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
-{
-	xa_erase(&mgmt->devices, tdev->id);
-	tvq_device_put(tdev);
-}
-
 static void tvq_mgmt_unlink(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 {
 	if (tdev->name[0])
 		sysfs_remove_link(mgmt->by_name, tdev->name);
 }
 
-/* Put a device on the bus and under by-name/; undone if it fails. */
+/*
+ * Put a device on the bus and under by-name/; undone if it fails. Until this is
+ * through, nobody else takes the device off the bus.
+ */
 static int tvq_mgmt_publish(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 {
-	int err = tvq_device_add(tdev);
+	int err;
 
+	if (tvq_mgmt_taken(mgmt, tdev, false)) {
+		dev_err(mgmt->parent, "device %llu: a doorbell that is another's\n",
+			tdev->id);
+		return -EPROTO;
+	}
+	err = tvq_device_add(tdev);
 	if (err)
 		return err;
-	if (!tdev->name[0])
-		return 0;
-	err = sysfs_create_link(mgmt->by_name, &tdev->dev.kobj, tdev->name);
-	if (err)
-		tvq_device_remove(tdev);
-	return err;
+	if (tdev->name[0]) {
+		err = sysfs_create_link_nowarn(mgmt->by_name, &tdev->dev.kobj,
+					       tdev->name);
+		if (err) {
+			tvq_device_remove(tdev);
+			return err;
+		}
+	}
+	set_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags);
+	/* Pairs with tvq_mgmt_compare(): it may have been too early. */
+	smp_mb__after_atomic();
+	if (test_bit(TVQ_DEVICE_GONE, &tdev->flags))
+		tvq_mgmt_config_interrupt(mgmt);
+	return 0;
 }
 
 static const char *tvq_mgmt_reason(const struct tvq_cmd_error *error)
@@ -195,7 +227,18 @@ int tvq_mgmt_create_device(struct tvq_mgmt *mgmt,
 		return err;
 	}
 
+	/*
+	 * If the other side has removed a device, and its name or its doorbell
+	 * has been used again before we noticed, the old one has to go first.
+	 */
+	if (tvq_mgmt_taken(mgmt, tdev, true)) {
+		tvq_mgmt_config_interrupt(mgmt);
+		flush_work(&mgmt->scan_work);
+	}
+	/* Others may take it off the bus as soon as it is published. */
+	get_device(&tdev->dev);
 	err = tvq_mgmt_publish(mgmt, tdev);
+	put_device(&tdev->dev);
 	if (err) {
 		dev_err(mgmt->parent, "create: %pe\n", ERR_PTR(err));
 		tvq_cmd_destroy(mgmt->cmdq, tdev->id);
@@ -204,16 +247,21 @@ int tvq_mgmt_create_device(struct tvq_mgmt *mgmt,
 	return err;
 }
 
-/* A reference to the device with this id, or, for @id 0, this name. */
-static struct tvq_device *tvq_mgmt_find(struct tvq_mgmt *mgmt, u64 id,
-					const char *name)
+/*
+ * A reference to the device with this id, or, for @id 0, this name, that the
+ * caller alone may take off the bus.
+ */
+static struct tvq_device *tvq_mgmt_claim(struct tvq_mgmt *mgmt, u64 id,
+					 const char *name)
 {
 	struct tvq_device *tdev;
 	unsigned long i;
 
 	xa_lock(&mgmt->devices);
 	xa_for_each(&mgmt->devices, i, tdev) {
-		if (id ? tdev->id == id : !strcmp(tdev->name, name)) {
+		if ((id ? tdev->id == id : !strcmp(tdev->name, name)) &&
+		    test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags) &&
+		    !test_and_set_bit(TVQ_DEVICE_LEAVING, &tdev->flags)) {
 			get_device(&tdev->dev);
 			break;
 		}
@@ -229,20 +277,16 @@ static struct tvq_device *tvq_mgmt_find(struct tvq_mgmt *mgmt, u64 id,
  * @name: its name, where @id is 0
  *
  * Context: process, may sleep. Unbinds the device's driver.
- * Return: 0; -ENODEV when there is none or it is going already; or as in cmd.h:
+ * Return: 0; -ENODEV when there is none, or not yet, or it is going already; or as in cmd.h:
  * the device is off the bus, and the other side still has it.
  */
 int tvq_mgmt_destroy_device(struct tvq_mgmt *mgmt, u64 id, const char *name)
 {
-	struct tvq_device *tdev = tvq_mgmt_find(mgmt, id, name);
+	struct tvq_device *tdev = tvq_mgmt_claim(mgmt, id, name);
 	int err;
 
 	if (!tdev)
 		return -ENODEV;
-	if (test_and_set_bit(TVQ_DEVICE_LEAVING, &tdev->flags)) {
-		put_device(&tdev->dev);
-		return -ENODEV;
-	}
 	tvq_mgmt_unlink(mgmt, tdev);
 	tvq_device_remove(tdev);
 	err = tvq_cmd_destroy(mgmt->cmdq, tdev->id);
@@ -326,14 +370,19 @@ static int tvq_mgmt_compare(struct tvq_mgmt *mgmt)
 	if (IS_ERR(entries))
 		return PTR_ERR(entries);
 
+	xa_lock(&mgmt->devices);
 	xa_for_each(&mgmt->devices, id, tdev) {
-		if (!bsearch(&tdev->id, entries, count, sizeof(*entries),
-			     tvq_list_cmp) &&
-		    !test_and_set_bit(TVQ_DEVICE_LEAVING, &tdev->flags)) {
-			set_bit(TVQ_DEVICE_GONE, &tdev->flags);
-			xa_set_mark(&mgmt->devices, id, TVQ_MARK_GONE);
-		}
+		if (bsearch(&tdev->id, entries, count, sizeof(*entries),
+			    tvq_list_cmp))
+			continue;
+		set_bit(TVQ_DEVICE_GONE, &tdev->flags);
+		/* Pairs with tvq_mgmt_publish(), which asks for another scan. */
+		smp_mb__after_atomic();
+		if (test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags) &&
+		    !test_and_set_bit(TVQ_DEVICE_LEAVING, &tdev->flags))
+			__xa_set_mark(&mgmt->devices, id, TVQ_MARK_GONE);
 	}
+	xa_unlock(&mgmt->devices);
 	for (i = 0; i < count; i++) {
 		if (xa_load(&mgmt->devices, entries[i].id))
 			continue;
@@ -381,22 +430,55 @@ static int tvq_mgmt_scan(struct tvq_mgmt *mgmt)
 
 static void tvq_mgmt_scan_work(struct work_struct *work)
 {
-	tvq_mgmt_scan(container_of(work, struct tvq_mgmt, scan_work));
+	struct tvq_mgmt *mgmt = container_of(work, struct tvq_mgmt, scan_work);
+
+	if (mgmt->ops->needs_reset(mgmt->link))
+		tvq_mgmt_fail(mgmt, "the management device needs a reset");
+	mgmt->scan_err = tvq_mgmt_scan(mgmt);
+}
+
+/**
+ * tvq_mgmt_fail() - give up on the function and all that it manages
+ * @mgmt: management device
+ * @why: for the log
+ *
+ * Commands fail from now on, and the drivers of all managed devices are told.
+ * Since none of these can be reset any more, the function is kept from memory,
+ * before a driver frees what its device may still write to.
+ *
+ * Context: process, may sleep.
+ */
+void tvq_mgmt_fail(struct tvq_mgmt *mgmt, const char *why)
+{
+	struct tvq_device *tdev;
+	unsigned long id;
+
+	dev_err(mgmt->parent, "%s, all its devices fail\n", why);
+	mgmt->ops->cut_off(mgmt->link);
+	tvq_cmdq_break(mgmt->cmdq);
+	xa_lock(&mgmt->devices);
+	xa_for_each(&mgmt->devices, id, tdev)
+		tvq_device_fail(tdev);
+	xa_unlock(&mgmt->devices);
 }
 
 /* The engine has declared the transport virtqueue broken. */
 static void tvq_mgmt_broken(void *priv)
 {
-	struct tvq_mgmt *mgmt = priv;
-	struct tvq_device *tdev;
-	unsigned long id;
+	tvq_mgmt_fail(priv, "the transport virtqueue does not answer");
+}
 
-	dev_err(mgmt->parent,
-		"the transport virtqueue does not answer, all its devices fail\n");
-	xa_lock(&mgmt->devices);
-	xa_for_each(&mgmt->devices, id, tdev)
-		tvq_device_fail(tdev);
-	xa_unlock(&mgmt->devices);
+/**
+ * tvq_mgmt_limits() - what the device has, and what is left of it
+ * @mgmt: management device
+ * @limits: filled in
+ *
+ * Context: process, may sleep.
+ * Return: 0 or as in cmd.h.
+ */
+int tvq_mgmt_limits(struct tvq_mgmt *mgmt, struct tvq_limits *limits)
+{
+	return tvq_cmd_limits(mgmt->cmdq, limits);
 }
 
 /**
@@ -438,6 +520,8 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 	if (!mgmt)
 		return ERR_PTR(-ENOMEM);
 	mgmt->parent = params->parent;
+	mgmt->ops = params->ops;
+	mgmt->link = params->link;
 	mgmt->doorbells = params->doorbells;
 	mgmt->doorbells_offset = params->doorbells_offset;
 	mgmt->doorbells_len = params->doorbells_len;
@@ -450,7 +534,7 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 		err = mgmt->index;
 		goto err_free;
 	}
-	mgmt->cmdq = tvq_cmdq_create(params->ops, params->link, params->slots,
+	mgmt->cmdq = tvq_cmdq_create(params->link_ops, params->link, params->slots,
 				     params->timeout_ms, params->parent,
 				     tvq_mgmt_broken, mgmt);
 	if (IS_ERR(mgmt->cmdq)) {
@@ -513,7 +597,10 @@ int tvq_mgmt_start(struct tvq_mgmt *mgmt)
 	down_write(&mgmt->lock);
 	mgmt->open = true;
 	up_write(&mgmt->lock);
-	return tvq_mgmt_scan(mgmt);
+	/* By the work, since the device may announce a change right now. */
+	tvq_mgmt_config_interrupt(mgmt);
+	flush_work(&mgmt->scan_work);
+	return mgmt->scan_err;
 }
 
 /**

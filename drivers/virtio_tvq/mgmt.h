@@ -26,14 +26,19 @@
  * @doorbells: mapping of the doorbell pages, or NULL
  * @doorbells_len: its length in bytes
  * @doorbells_offset: where in the BAR it begins
+ * @ops: what the function can do beside carrying commands
+ * @link: its argument
  * @lock: held for reading from CREATE until the new id is in @devices, for
  *	writing while the device's list is compared with @devices, and to set
  *	@open. Nobody waits for a managed device's driver under it
  * @devices: managed devices by device_id, each with a reference; an entry stays
- *	until the device is off the bus and, where it is to go, destroyed
+ *	until the device is off the bus and, where it is to go, destroyed. It
+ *	goes and is freed under no lock but that of the xarray: whoever looks
+ *	into an entry holds that, a reference, or has set TVQ_DEVICE_LEAVING
  * @by_name: the directory tvq/by-name/
  * @open: devices may be created and discovered
- * @scan_work: looks what the other side has changed
+ * @scan_work: looks what the other side has changed; the only one to do so
+ * @scan_err: how it ended the last time
  */
 struct tvq_mgmt {
 	struct kobject kobj;
@@ -45,18 +50,33 @@ struct tvq_mgmt {
 	void __iomem *doorbells;
 	u64 doorbells_len;
 	u64 doorbells_offset;
+	const struct tvq_mgmt_ops *ops;
+	void *link;
 	struct rw_semaphore lock;
 	struct xarray devices;
 	struct kobject *by_name;
 	bool open;
 	struct work_struct scan_work;
+	int scan_err;
+};
+
+/**
+ * struct tvq_mgmt_ops - what the function can do beside carrying commands
+ * @needs_reset: has it set DEVICE_NEEDS_RESET? Process context
+ * @cut_off: keep it, and so all managed devices, from memory for good. Process
+ *	context
+ */
+struct tvq_mgmt_ops {
+	bool (*needs_reset)(void *link);
+	void (*cut_off)(void *link);
 };
 
 /**
  * struct tvq_mgmt_params - what the function's driver brings
  * @parent: the function
- * @ops: link of the transport virtqueue
- * @link: its argument
+ * @link_ops: link of the transport virtqueue
+ * @ops: what else the function can do
+ * @link: argument of both
  * @slots: commands that fit into the ring
  * @timeout_ms: default deadline of a command
  * @doorbells: mapping of the doorbell pages, or NULL
@@ -65,7 +85,8 @@ struct tvq_mgmt {
  */
 struct tvq_mgmt_params {
 	struct device *parent;
-	const struct tvq_link_ops *ops;
+	const struct tvq_link_ops *link_ops;
+	const struct tvq_mgmt_ops *ops;
 	void *link;
 	unsigned int slots;
 	unsigned int timeout_ms;
@@ -77,6 +98,8 @@ struct tvq_mgmt_params {
 struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params);
 int tvq_mgmt_start(struct tvq_mgmt *mgmt);
 void tvq_mgmt_stop(struct tvq_mgmt *mgmt);
+void tvq_mgmt_fail(struct tvq_mgmt *mgmt, const char *why);
+int tvq_mgmt_limits(struct tvq_mgmt *mgmt, struct tvq_limits *limits);
 void tvq_mgmt_destroy(struct tvq_mgmt *mgmt);
 void tvq_mgmt_interrupt(struct tvq_mgmt *mgmt);
 void tvq_mgmt_config_interrupt(struct tvq_mgmt *mgmt);

@@ -116,6 +116,25 @@ static const struct tvq_link_ops tvq_pci_link_ops = {
 	.stop = tvq_pci_stop,
 };
 
+static bool tvq_pci_needs_reset(void *link)
+{
+	struct tvq_pci *tp = link;
+	u8 status = vp_modern_get_status(&tp->mdev);
+
+	/* All ones is a function that is not there, which is another matter. */
+	return status != 0xff && status & VIRTIO_CONFIG_S_NEEDS_RESET;
+}
+
+static void tvq_pci_cut_off(void *link)
+{
+	pci_clear_master(tvq_pci_dev(link));
+}
+
+static const struct tvq_mgmt_ops tvq_pci_mgmt_ops = {
+	.needs_reset = tvq_pci_needs_reset,
+	.cut_off = tvq_pci_cut_off,
+};
+
 static bool tvq_pci_notify(struct virtqueue *vq)
 {
 	iowrite16(vq->index, (void __iomem *)vq->priv);
@@ -314,10 +333,15 @@ static int tvq_pci_reset(struct tvq_pci *tp)
 	int err;
 
 	vp_modern_set_status(&tp->mdev, 0);
-	err = read_poll_timeout(vp_modern_get_status, status, !status, 1000,
-				TVQ_PCI_RESET_MS * 1000, false, &tp->mdev);
-	if (err && pci_device_is_present(pdev))
+	err = read_poll_timeout(vp_modern_get_status, status,
+				!status || (status == 0xff &&
+					    !pci_device_is_present(pdev)),
+				1000, TVQ_PCI_RESET_MS * 1000, false,
+				&tp->mdev);
+	if (err)
 		dev_err(&pdev->dev, "does not reset, status %#x\n", status);
+	else if (status)
+		err = -ENODEV;
 	return err;
 }
 
@@ -452,6 +476,9 @@ static void tvq_pci_down(struct tvq_pci *tp)
 {
 	struct pci_dev *pdev = tvq_pci_dev(tp);
 
+	/* A driver that waits for its device would wait for ever. */
+	if (tp->mgmt && !pci_device_is_present(pdev))
+		tvq_mgmt_fail(tp->mgmt, "the function is not there any more");
 	if (tp->mgmt)
 		tvq_mgmt_stop(tp->mgmt);
 	tvq_pci_reset(tp);
@@ -470,7 +497,8 @@ static int tvq_pci_up(struct tvq_pci *tp)
 	struct pci_dev *pdev = tvq_pci_dev(tp);
 	struct tvq_mgmt_params params = {
 		.parent = &pdev->dev,
-		.ops = &tvq_pci_link_ops,
+		.link_ops = &tvq_pci_link_ops,
+		.ops = &tvq_pci_mgmt_ops,
 		.link = tp,
 		.timeout_ms = clamp(timeout_ms, 10u, 600000u),
 	};

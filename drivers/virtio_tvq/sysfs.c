@@ -85,7 +85,7 @@ static ssize_t _name##_show(struct kobject *kobj,			\
 			    struct kobj_attribute *attr, char *buf)	\
 {									\
 	struct tvq_limits limits;					\
-	int err = tvq_cmd_limits(to_tvq_mgmt(kobj)->cmdq, &limits);	\
+	int err = tvq_mgmt_limits(to_tvq_mgmt(kobj), &limits);		\
 									\
 	return err ?: sysfs_emit(buf, "%u\n", limits._name);		\
 }									\
@@ -174,23 +174,35 @@ static DEVICE_ATTR_RO(num_vectors);
 static ssize_t driver_override_show(struct device *dev,
 				    struct device_attribute *attr, char *buf)
 {
-	ssize_t len;
+	struct tvq_device *tdev = to_tvq_device(dev);
 
-	device_lock(dev);
-	len = sysfs_emit(buf, "%s\n", to_tvq_device(dev)->driver_override);
-	device_unlock(dev);
-	return len;
+	guard(spinlock)(&tdev->override_lock);
+	return sysfs_emit(buf, "%s\n", tdev->driver_override);
 }
 
 static ssize_t driver_override_store(struct device *dev,
 				     struct device_attribute *attr,
 				     const char *buf, size_t count)
 {
-	int err = driver_set_override(dev, &to_tvq_device(dev)->driver_override,
-				      buf, count);
+	struct tvq_device *tdev = to_tvq_device(dev);
+	size_t len = strcspn(buf, "\n");
+	const char *name = NULL, *old;
 
-	return err ?: count;
+	if (count >= PAGE_SIZE - 1)
+		return -EINVAL;
+	if (len) {
+		name = kstrndup(buf, len, GFP_KERNEL);
+		if (!name)
+			return -ENOMEM;
+	}
+	spin_lock(&tdev->override_lock);
+	old = tdev->driver_override;
+	tdev->driver_override = name;
+	spin_unlock(&tdev->override_lock);
+	kfree(old);
+	return count;
 }
+
 static DEVICE_ATTR_RW(driver_override);
 #endif
 

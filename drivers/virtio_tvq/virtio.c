@@ -141,6 +141,7 @@ static void tvq_virtio_set_status(struct virtio_device *vdev, u8 status)
 	struct tvq_virtio *vd = to_tvq_virtio(vdev);
 	u8 old = vd->status;
 	u64 features[VIRTIO_TVQ_FEATURES_U64S];
+	u8 result = 0;
 	int err;
 
 	status &= ~VIRTIO_CONFIG_S_NEEDS_RESET;
@@ -154,12 +155,12 @@ static void tvq_virtio_set_status(struct virtio_device *vdev, u8 status)
 			tvq_virtio_failed_op(vd, "setting the status", err);
 	} else if (status & VIRTIO_CONFIG_S_FEATURES_OK) {
 		tvq_vdev_get_features(vdev, features);
-		err = tvq_device_negotiate(vd->tdev, features, status,
-					   &vd->status);
-		if (err) {
-			vd->status = status & ~VIRTIO_CONFIG_S_FEATURES_OK;
+		err = tvq_device_negotiate(vd->tdev, features, status, &result);
+		if (err)
 			tvq_virtio_failed_op(vd, "negotiating features", err);
-		}
+		/* All that the device has a say in here. */
+		if (err || !(result & VIRTIO_CONFIG_S_FEATURES_OK))
+			vd->status = status & ~VIRTIO_CONFIG_S_FEATURES_OK;
 	}
 }
 
@@ -501,8 +502,9 @@ static int tvq_virtio_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 		if (!err)
 			return 0;
 		tvq_virtio_del_vqs(vdev);
-		if (err != -ENOSPC)
-			break;
+		/* With all interrupts requested, it is not they that lack. */
+		if (err != -ENOSPC || got == num)
+			return err;
 		/*
 		 * The CPUs have vectors for so many, or had; where not even the
 		 * allocation went through, fewer may.

@@ -24,6 +24,7 @@ struct tvq_mgmt;
 enum tvq_device_flags {
 	TVQ_DEVICE_DEAD,	/* does not answer: see tvq_device_fail() */
 	TVQ_DEVICE_GONE,	/* does not exist any more on the other side */
+	TVQ_DEVICE_PUBLISHED,	/* stands on the bus, all of its creation done */
 	TVQ_DEVICE_LEAVING,	/* somebody is taking it off the bus */
 };
 
@@ -41,7 +42,8 @@ enum tvq_device_flags {
  * @vq_size: the size of each queue
  * @doorbell: its doorbell page, or NULL: then notifications are commands
  * @driver_override: name of the only driver that may bind, where the driver
- *	core does not keep it; guarded by the device lock of @dev
+ *	core does not keep it; guarded by @override_lock
+ * @override_lock: guards @driver_override
  *
  * What stands before "private" does not change while the device exists,
  * @driver_override apart.
@@ -59,6 +61,7 @@ struct tvq_device {
 	u16 *vq_size;
 	void __iomem *doorbell;
 	const char *driver_override;
+	spinlock_t override_lock;	/* guards driver_override */
 
 	/* private: bus.c's and mgmt.c's */
 	struct tvq_cmdq *cmdq;
