@@ -30,12 +30,17 @@ while kill -0 $fio 2>/dev/null; do
 	cat "$fn/tvq/vectors_free" >/run/vectors_free
 	# A BAR that the driver has claimed, which iomem=relaxed permits.
 	python3 - "$fn" <<'EOF'
-import mmap, os, sys, glob
+import glob, mmap, os, sys, time
 path = sorted(glob.glob(sys.argv[1] + "/resource[0-9]"))[0]
 fd = os.open(path, os.O_RDWR)
 bar = mmap.mmap(fd, 4096, mmap.MAP_SHARED, mmap.PROT_READ)
 for i in range(200):
+    begun = time.monotonic()
     status = bar[20]
+    took = time.monotonic() - begun
+    # device_status of the common configuration: DRIVER_OK, and not all ones.
+    assert status & 4 and status != 0xff, f"status {status:#x}"
+    assert took < 4, f"a read took {took} s"
 EOF
 done
 wait $fio || fail "fio: $(cat /run/fio.log)"
