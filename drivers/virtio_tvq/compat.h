@@ -5,7 +5,6 @@
 #ifndef _VIRTIO_TVQ_COMPAT_H
 #define _VIRTIO_TVQ_COMPAT_H
 
-#include <linux/cleanup.h>
 #include <linux/device.h>
 #include <linux/group_cpus.h>
 #include <linux/spinlock.h>
@@ -61,11 +60,14 @@ static inline void tvq_vdev_get_features(const struct virtio_device *vdev,
 static inline int tvq_match_override(struct tvq_device *tdev,
 				     const struct device_driver *drv)
 {
+	int match = -1;
+
 	/* The core matches without the device lock, so that is no help. */
-	guard(spinlock)(&tdev->override_lock);
-	if (!tdev->driver_override)
-		return -1;
-	return !strcmp(tdev->driver_override, drv->name);
+	spin_lock(&tdev->override_lock);
+	if (tdev->driver_override)
+		match = !strcmp(tdev->driver_override, drv->name);
+	spin_unlock(&tdev->override_lock);
+	return match;
 }
 
 static inline struct virtqueue *

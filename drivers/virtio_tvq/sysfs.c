@@ -175,9 +175,12 @@ static ssize_t driver_override_show(struct device *dev,
 				    struct device_attribute *attr, char *buf)
 {
 	struct tvq_device *tdev = to_tvq_device(dev);
+	ssize_t len;
 
-	guard(spinlock)(&tdev->override_lock);
-	return sysfs_emit(buf, "%s\n", tdev->driver_override);
+	spin_lock(&tdev->override_lock);
+	len = sysfs_emit(buf, "%s\n", tdev->driver_override);
+	spin_unlock(&tdev->override_lock);
+	return len;
 }
 
 static ssize_t driver_override_store(struct device *dev,

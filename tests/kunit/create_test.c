@@ -101,14 +101,15 @@ static void create_bad(struct kunit *test)
 
 static void create_all_of_blk(struct kunit *test)
 {
-	static const char text[] =
-		"type=blk,name=Disk-0._x,vqs=1024,vectors=2048,\n"
-		"\tfeatures=0x123456789abcdef0000000300000200,"
-		"capacity=3K serial=12345678901234567890\n";
+	static const char first[] = "type=blk,name=Disk-0._x,vqs=1024,vectors=2048";
+	static const char second[] = "features=0x123456789abcdef0000000300000200";
+	static const char third[] = "capacity=3K serial=12345678901234567890\n";
 	static const u8 capacity[8] = { 6 };
 	struct tvq_create create;
 	const char *reason;
+	char text[160];
 
+	snprintf(text, sizeof(text), "%s,\n\t%s,%s", first, second, third);
 	KUNIT_ASSERT_EQ(test, tvq_create_parse(text, strlen(text), &create,
 					       &reason), 0);
 	KUNIT_EXPECT_EQ(test, create.type, 2);
