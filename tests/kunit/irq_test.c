@@ -362,8 +362,12 @@ static void post_fails(struct kunit *test)
 		bed->link->post_err = -ENOMEM;
 	tvq_irqs_set_message(bed->irqs, 3, ADDRESS(9), DATA(9));
 	expect_quiet(test, bed);
-	/* A change in between joins the next attempt. */
+	/*
+	 * A change in between joins the next attempt. One that was being made
+	 * when it came has to fail, too, before any may succeed.
+	 */
 	tvq_irqs_set_message(bed->irqs, 4, ADDRESS(8), DATA(8));
+	expect_quiet(test, bed);
 	scoped_guard(spinlock_irqsave, &bed->link->lock)
 		bed->link->post_err = 0;
 	expect_set(test, bed, &cmd, 3, 2);
