@@ -5,6 +5,12 @@
  * A device with a name keeps its data in NAME.img of the disk directory, where
  * the next device of that name finds it. One without has a file that is gone
  * with it. A file grows with the capacity, and is never cut off.
+ *
+ * The worker of the device takes requests from the queues and gives them back.
+ * What is between, reading and writing guest memory and the file, is done by up
+ * to THREADS threads of the device, so that a slow request holds nothing up: not
+ * the requests behind it, and not commands. They are started when there is work
+ * for them, and end with a reset, which waits for them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +31,8 @@
 #define MAX_CAPACITY		(1ull << 41)
 #define BOUNCE			(256u << 10)
 #define SEG_MAX			126
+#define SIZE_MAX_SEG		(1u << 20)
+#define THREADS			8
 #define DISCARD_MAX_SECTORS	(1u << 22)
 #define DISCARD_MAX_SEG		16
 
@@ -32,12 +40,6 @@
 #define CONFIG_LEN		60
 #define CONFIG(field)		offsetof(struct virtio_blk_config, field)
 static_assert(CONFIG(write_zeroes_may_unmap) + 4 == CONFIG_LEN, "virtio_blk_config");
-
-struct blk {
-	int fd;
-	uint8_t *bounce;
-	struct vq_chain chain;
-};
 
 /* The header that begins every request. */
 struct blk_hdr {
@@ -52,6 +54,56 @@ struct blk_range {
 	uint32_t flags;
 };
 
+/* A request, from when the worker takes it to when it gives it back. */
+struct blk_req {
+	struct blk_req *next;		/* of its queue, in the order in which they were taken */
+	struct blk_req *next_todo;
+	struct mdev *mdev;
+	struct virtq *vq;
+	struct vq_chain chain;
+	struct blk_hdr hdr;
+	/* As they were when it was taken */
+	uint64_t epoch;
+	uint64_t capacity;
+	uint64_t features;
+	bool write_through;
+	/* What came of it */
+	bool done;			/* under blk.lock */
+	int ret;			/* -ECANCELED: a reset came, and nobody asks */
+	uint64_t in;			/* bytes written, without the status */
+};
+
+struct blk_queue {
+	struct blk_req *first;
+	struct blk_req **last;
+	uint32_t num;
+};
+
+struct blk_thread {
+	pthread_t thread;
+	struct blk *blk;
+	uint8_t *bounce;
+};
+
+struct blk {
+	int fd;
+	struct blk_thread threads[THREADS];
+	unsigned int num_threads;
+	struct blk_thread self;		/* the worker, where there can be no other */
+	struct blk_req *unused;
+
+	/* lock guards the rest. */
+	pthread_mutex_t lock;
+	pthread_cond_t work;		/* todo has grown, or stop is set */
+	pthread_cond_t finished;	/* a request is done */
+	struct blk_queue *queues;
+	struct blk_req *todo;
+	struct blk_req **last_todo;
+	unsigned int num_todo;
+	unsigned int num_waiting;	/* threads without work */
+	bool stop;
+};
+
 static void config_put(struct mdev *mdev, unsigned int at, uint64_t value, unsigned int len)
 {
 	value = htole64(value);
@@ -60,7 +112,8 @@ static void config_put(struct mdev *mdev, unsigned int at, uint64_t value, unsig
 
 static uint64_t blk_default_features(const struct mdev_params *params)
 {
-	uint64_t features = blk_type.features;
+	/* Who wants a disk that cannot be written asks for it. */
+	uint64_t features = blk_type.features & ~BIT64(VIRTIO_BLK_F_RO);
 
 	return params->vqs > 1 ? features : features & ~BIT64(VIRTIO_BLK_F_MQ);
 }
@@ -150,22 +203,53 @@ static int backend_error(int err)
 								   CMD_ERR(EINVAL, BACKEND);
 }
 
-static int blk_create(struct mdev *mdev)
+static void blk_free(struct blk *blk)
+{
+	if (blk->fd >= 0)
+		close(blk->fd);
+	pthread_mutex_destroy(&blk->lock);
+	pthread_cond_destroy(&blk->work);
+	pthread_cond_destroy(&blk->finished);
+	free(blk->queues);
+	free(blk->self.bounce);
+	free(blk);
+}
+
+static struct blk *blk_alloc(uint16_t num_vqs)
 {
 	struct blk *blk = calloc(1, sizeof(*blk));
+	uint16_t i;
+
+	if (!blk)
+		return NULL;
+	blk->fd = -1;
+	pthread_mutex_init(&blk->lock, NULL);
+	pthread_cond_init(&blk->work, NULL);
+	pthread_cond_init(&blk->finished, NULL);
+	blk->last_todo = &blk->todo;
+	blk->self.blk = blk;
+	blk->self.bounce = malloc(BOUNCE);
+	blk->queues = calloc(num_vqs, sizeof(*blk->queues));
+	if (!blk->self.bounce || !blk->queues) {
+		blk_free(blk);
+		return NULL;
+	}
+	for (i = 0; i < num_vqs; i++)
+		blk->queues[i].last = &blk->queues[i].first;
+	return blk;
+}
+
+static int blk_create(struct mdev *mdev)
+{
+	struct blk *blk = blk_alloc(mdev->num_vqs);
 	struct stat st;
 	int ret;
 
 	if (!blk)
 		return CMD_ERR(ENOMEM, NONE);
-	blk->bounce = malloc(BOUNCE);
-	if (!blk->bounce) {
-		free(blk);
-		return CMD_ERR(ENOMEM, NONE);
-	}
-	blk->fd = open_file(mdev);
-	ret = blk->fd;
+	ret = open_file(mdev);
 	if (ret >= 0) {
+		blk->fd = ret;
 		ret = fstat(blk->fd, &st) ? -errno : 0;
 		if (!ret && !S_ISREG(st.st_mode))
 			ret = -EINVAL;
@@ -183,10 +267,7 @@ static int blk_create(struct mdev *mdev)
 		ret = grow(blk->fd, mdev->params.capacity);
 	if (ret) {
 		log_error("disk of device %llu: %s", (unsigned long long)mdev->id, strerror(-ret));
-		if (blk->fd >= 0)
-			close(blk->fd);
-		free(blk->bounce);
-		free(blk);
+		blk_free(blk);
 		return backend_error(ret);
 	}
 	mdev->priv = blk;
@@ -201,15 +282,89 @@ static void blk_destroy(struct mdev *mdev)
 
 	if (fdatasync(blk->fd))
 		log_error("disk of device %llu: %s", (unsigned long long)mdev->id, strerror(errno));
-	close(blk->fd);
 	if (mdev->dying && !mdev->params.name[0] && mdev->tvq->opt.state_dir) {
 		snprintf(path, sizeof(path), "%s/.device-%llu.img", mdev->tvq->disk_dir,
 			 (unsigned long long)mdev->id);
 		unlink(path);
 	}
-	vq_chain_free(&blk->chain);
-	free(blk->bounce);
-	free(blk);
+	blk_free(blk);
+}
+
+static void req_free(struct blk_req *req)
+{
+	vq_chain_free(&req->chain);
+	free(req);
+}
+
+/* Forget the requests of a queue. None of them is at work any more. With lock. */
+static void drop_requests(struct blk_queue *queue)
+{
+	struct blk_req *req;
+
+	while ((req = queue->first)) {
+		queue->first = req->next;
+		req_free(req);
+	}
+	queue->last = &queue->first;
+	queue->num = 0;
+}
+
+/* Wait for what the threads are doing, and forget what they have not begun. */
+static void quiesce(struct mdev *mdev)
+{
+	struct blk *blk = mdev->priv;
+	struct blk_req *req;
+	unsigned int i;
+
+	pthread_mutex_lock(&blk->lock);
+	blk->stop = true;
+	pthread_cond_broadcast(&blk->work);
+	pthread_mutex_unlock(&blk->lock);
+	for (i = 0; i < blk->num_threads; i++) {
+		pthread_join(blk->threads[i].thread, NULL);
+		free(blk->threads[i].bounce);
+	}
+	pthread_mutex_lock(&blk->lock);
+	blk->num_threads = 0;
+	blk->stop = false;
+	blk->todo = NULL;
+	blk->last_todo = &blk->todo;
+	blk->num_todo = 0;
+	for (i = 0; i < mdev->num_vqs; i++)
+		drop_requests(&blk->queues[i]);
+	pthread_mutex_unlock(&blk->lock);
+	while ((req = blk->unused)) {
+		blk->unused = req->next;
+		req_free(req);
+	}
+}
+
+/* The queue is reset: behind this, nobody uses its buffers. */
+static void blk_stop_queue(struct mdev *mdev, struct virtq *vq)
+{
+	struct blk *blk = mdev->priv;
+	struct blk_queue *queue = &blk->queues[vq->index];
+	struct blk_req **p, *req;
+
+	pthread_mutex_lock(&blk->lock);
+	for (p = &blk->todo; (req = *p); ) {
+		if (req->vq == vq) {
+			*p = req->next_todo;
+			blk->num_todo--;
+			req->done = true;
+		} else {
+			p = &req->next_todo;
+		}
+	}
+	blk->last_todo = p;
+	for (req = queue->first; req; ) {
+		if (req->done)
+			req = req->next;
+		else
+			pthread_cond_wait(&blk->finished, &blk->lock);
+	}
+	drop_requests(queue);
+	pthread_mutex_unlock(&blk->lock);
 }
 
 /* Configuration as it was provisioned. The generation tells if that is a change. */
@@ -222,10 +377,12 @@ static void blk_reset(struct mdev *mdev)
 		seg_max = 1;	/* that takes an indirect descriptor */
 	if (seg_max > SEG_MAX)
 		seg_max = SEG_MAX;
+	quiesce(mdev);
 	pthread_mutex_lock(&mdev->lock);
 	memcpy(old, mdev->config, sizeof(old));
 	memset(mdev->config, 0, sizeof(mdev->config));
 	config_put(mdev, CONFIG(capacity), mdev->params.capacity, 8);
+	config_put(mdev, CONFIG(size_max), SIZE_MAX_SEG, 4);
 	config_put(mdev, CONFIG(seg_max), seg_max, 4);
 	config_put(mdev, CONFIG(blk_size), SECTOR, 4);
 	config_put(mdev, CONFIG(physical_block_exp), 3, 1);
@@ -267,12 +424,14 @@ static bool write_through(struct mdev *mdev)
 	       (mdev_has(mdev, VIRTIO_BLK_F_CONFIG_WCE) && !mdev->config[CONFIG(wce)]);
 }
 
-static bool range_ok(struct mdev *mdev, uint64_t sector, uint64_t num)
+static bool range_ok(const struct blk_req *req, uint64_t sector, uint64_t num)
 {
-	uint64_t capacity = mdev->params.capacity;
-
-	return sector <= capacity && num <= capacity - sector;
+	return sector <= req->capacity && num <= req->capacity - sector;
 }
+
+/*
+ * Requests, in any thread. -ECANCELED: the device was reset in the meantime.
+ */
 
 static int full_pread(int fd, uint8_t *buf, size_t len, off_t at)
 {
@@ -307,71 +466,74 @@ static int full_pwrite(int fd, const uint8_t *buf, size_t len, off_t at)
 	return 0;
 }
 
-/* -ECANCELED: the device was reset in the meantime. */
-static int do_read(struct mdev *mdev, uint64_t sector, uint64_t len)
+static int do_read(struct blk_thread *self, struct blk_req *req, uint64_t sector, uint64_t len)
 {
-	struct blk *blk = mdev->priv;
+	struct mem *mem = &req->mdev->tvq->mem;
 	uint64_t done, part;
 	int ret;
 
-	if (len % SECTOR || !range_ok(mdev, sector, len / SECTOR))
+	if (len % SECTOR || !range_ok(req, sector, len / SECTOR))
 		return -EINVAL;
 	for (done = 0; done < len; done += part) {
 		part = len - done < BOUNCE ? len - done : BOUNCE;
-		ret = full_pread(blk->fd, blk->bounce, part, sector * SECTOR + done);
+		ret = full_pread(self->blk->fd, self->bounce, part, sector * SECTOR + done);
 		if (ret)
 			return ret;
-		if (!mem_enter_wait(&mdev->tvq->mem, mdev->epoch))
+		if (!mem_enter_wait(mem, req->epoch))
 			return -ECANCELED;
-		ret = vq_write(&mdev->tvq->mem, &blk->chain, done, blk->bounce, part);
-		mem_leave(&mdev->tvq->mem);
+		ret = vq_write(mem, &req->chain, done, self->bounce, part);
+		mem_leave(mem);
 		if (ret)
 			return ret;
 	}
 	return 0;
 }
 
-static int do_write(struct mdev *mdev, uint64_t sector, uint64_t len)
+/* Whatever is not in the file for good is, when this returns. */
+static int stable(struct blk *blk)
 {
-	struct blk *blk = mdev->priv;
+	return fdatasync(blk->fd) ? -errno : 0;
+}
+
+static int do_write(struct blk_thread *self, struct blk_req *req, uint64_t sector, uint64_t len)
+{
+	struct mem *mem = &req->mdev->tvq->mem;
 	uint64_t done, part;
 	int ret;
 
-	if (len % SECTOR || !range_ok(mdev, sector, len / SECTOR))
+	if (len % SECTOR || !range_ok(req, sector, len / SECTOR))
 		return -EINVAL;
 	for (done = 0; done < len; done += part) {
 		part = len - done < BOUNCE ? len - done : BOUNCE;
-		if (!mem_enter_wait(&mdev->tvq->mem, mdev->epoch))
+		if (!mem_enter_wait(mem, req->epoch))
 			return -ECANCELED;
-		ret = vq_read(&mdev->tvq->mem, &blk->chain, sizeof(struct blk_hdr) + done,
-			      blk->bounce, part);
-		mem_leave(&mdev->tvq->mem);
+		ret = vq_read(mem, &req->chain, sizeof(struct blk_hdr) + done, self->bounce, part);
+		mem_leave(mem);
 		if (ret)
 			return ret;
-		ret = full_pwrite(blk->fd, blk->bounce, part, sector * SECTOR + done);
+		ret = full_pwrite(self->blk->fd, self->bounce, part, sector * SECTOR + done);
 		if (ret)
 			return ret;
 	}
-	return write_through(mdev) && fdatasync(blk->fd) ? -errno : 0;
+	return req->write_through ? stable(self->blk) : 0;
 }
 
-static int zero_range(struct mdev *mdev, uint64_t at, uint64_t len, bool unmap)
+static int zero_range(struct blk_thread *self, uint64_t at, uint64_t len, bool unmap)
 {
-	struct blk *blk = mdev->priv;
+	int fd = self->blk->fd, mode, ret;
 	uint64_t part;
-	int mode, ret;
 
 	mode = unmap ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE :
 		       FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
-	if (!len || !fallocate(blk->fd, mode, at, len))
+	if (!len || !fallocate(fd, mode, at, len))
 		return 0;
 	if (errno != EOPNOTSUPP)
 		return -errno;
 	/* The filesystem cannot. */
-	memset(blk->bounce, 0, BOUNCE);
+	memset(self->bounce, 0, BOUNCE);
 	for (; len; len -= part, at += part) {
 		part = len < BOUNCE ? len : BOUNCE;
-		ret = full_pwrite(blk->fd, blk->bounce, part, at);
+		ret = full_pwrite(fd, self->bounce, part, at);
 		if (ret)
 			return ret;
 	}
@@ -379,20 +541,20 @@ static int zero_range(struct mdev *mdev, uint64_t at, uint64_t len, bool unmap)
 }
 
 /* DISCARD and WRITE_ZEROES: all ranges are checked before one is touched. */
-static int do_ranges(struct mdev *mdev, uint64_t len, bool discard)
+static int do_ranges(struct blk_thread *self, struct blk_req *req, uint64_t len, bool discard)
 {
+	struct mem *mem = &req->mdev->tvq->mem;
 	struct blk_range range[DISCARD_MAX_SEG];
-	struct blk *blk = mdev->priv;
 	unsigned int i, num = len / sizeof(range[0]);
 	uint32_t flags;
 	int ret;
 
 	if (len % sizeof(range[0]) || !num || num > DISCARD_MAX_SEG)
 		return -EINVAL;
-	if (!mem_enter_wait(&mdev->tvq->mem, mdev->epoch))
+	if (!mem_enter_wait(mem, req->epoch))
 		return -ECANCELED;
-	ret = vq_read(&mdev->tvq->mem, &blk->chain, sizeof(struct blk_hdr), range, len);
-	mem_leave(&mdev->tvq->mem);
+	ret = vq_read(mem, &req->chain, sizeof(struct blk_hdr), range, len);
+	mem_leave(mem);
 	if (ret)
 		return ret;
 	for (i = 0; i < num; i++) {
@@ -401,119 +563,280 @@ static int do_ranges(struct mdev *mdev, uint64_t len, bool discard)
 		if (flags & ~(discard ? 0 : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP))
 			return -EOPNOTSUPP;
 		if (le32toh(range[i].num) > DISCARD_MAX_SECTORS ||
-		    !range_ok(mdev, le64toh(range[i].sector), le32toh(range[i].num)))
+		    !range_ok(req, le64toh(range[i].sector), le32toh(range[i].num)))
 			return -EINVAL;
 	}
 	for (i = 0; i < num; i++) {
-		ret = zero_range(mdev, le64toh(range[i].sector) * SECTOR,
+		ret = zero_range(self, le64toh(range[i].sector) * SECTOR,
 				 (uint64_t)le32toh(range[i].num) * SECTOR,
 				 discard || le32toh(range[i].flags));
 		if (ret)
 			return ret;
 	}
-	return write_through(mdev) && fdatasync(blk->fd) ? -errno : 0;
+	return req->write_through ? stable(self->blk) : 0;
 }
 
-static int do_get_id(struct mdev *mdev, uint64_t len)
+static int do_get_id(struct blk_req *req, uint64_t len)
 {
+	const char *serial = req->mdev->params.serial;
+	struct mem *mem = &req->mdev->tvq->mem;
 	uint8_t id[VIRTIO_BLK_ID_BYTES] = { 0 };
-	struct blk *blk = mdev->priv;
 	int ret;
 
-	memcpy(id, mdev->params.serial, strnlen(mdev->params.serial, sizeof(id)));
+	memcpy(id, serial, strnlen(serial, sizeof(id)));
 	if (len > sizeof(id))
 		len = sizeof(id);
-	if (!mem_enter_wait(&mdev->tvq->mem, mdev->epoch))
+	if (!mem_enter_wait(mem, req->epoch))
 		return -ECANCELED;
-	ret = vq_write(&mdev->tvq->mem, &blk->chain, 0, id, len);
-	mem_leave(&mdev->tvq->mem);
+	ret = vq_write(mem, &req->chain, 0, id, len);
+	mem_leave(mem);
 	return ret;
 }
 
-/* One request. Return: 0, -EOPNOTSUPP, -ECANCELED or another error; bytes written in *in. */
-static int do_request(struct mdev *mdev, const struct blk_hdr *hdr, uint64_t *in)
+static int do_request(struct blk_thread *self, struct blk_req *req)
 {
-	struct blk *blk = mdev->priv;
-	uint64_t out_len = blk->chain.out_len - sizeof(*hdr), in_len = blk->chain.in_len - 1;
+	uint64_t out_len = req->chain.out_len - sizeof(req->hdr), in_len = req->chain.in_len - 1;
+	uint64_t sector = le64toh(req->hdr.sector);
+	uint32_t type = le32toh(req->hdr.type);
 	int ret;
 
-	*in = 0;
-	switch (le32toh(hdr->type)) {
+	if ((req->mdev->features & BIT64(VIRTIO_BLK_F_RO)) &&
+	    (type == VIRTIO_BLK_T_OUT || type == VIRTIO_BLK_T_DISCARD ||
+	     type == VIRTIO_BLK_T_WRITE_ZEROES))
+		return -EROFS;
+	switch (type) {
 	case VIRTIO_BLK_T_IN:
-		ret = do_read(mdev, le64toh(hdr->sector), in_len);
-		*in = ret ? 0 : in_len;
+		ret = do_read(self, req, sector, in_len);
+		req->in = ret ? 0 : in_len;
 		return ret;
 	case VIRTIO_BLK_T_OUT:
-		return do_write(mdev, le64toh(hdr->sector), out_len);
+		return do_write(self, req, sector, out_len);
 	case VIRTIO_BLK_T_FLUSH:
-		if (!mdev_has(mdev, VIRTIO_BLK_F_FLUSH))
-			return -EOPNOTSUPP;
-		return fdatasync(blk->fd) ? -errno : 0;
+		return req->features & BIT64(VIRTIO_BLK_F_FLUSH) ? stable(self->blk) : -EOPNOTSUPP;
 	case VIRTIO_BLK_T_GET_ID:
-		ret = do_get_id(mdev, in_len);
-		*in = ret ? 0 : in_len < VIRTIO_BLK_ID_BYTES ? in_len : VIRTIO_BLK_ID_BYTES;
+		ret = do_get_id(req, in_len);
+		req->in = ret ? 0 : in_len < VIRTIO_BLK_ID_BYTES ? in_len : VIRTIO_BLK_ID_BYTES;
 		return ret;
 	case VIRTIO_BLK_T_DISCARD:
-		if (!mdev_has(mdev, VIRTIO_BLK_F_DISCARD))
-			return -EOPNOTSUPP;
-		return do_ranges(mdev, out_len, true);
+		return req->features & BIT64(VIRTIO_BLK_F_DISCARD) ?
+		       do_ranges(self, req, out_len, true) : -EOPNOTSUPP;
 	case VIRTIO_BLK_T_WRITE_ZEROES:
-		if (!mdev_has(mdev, VIRTIO_BLK_F_WRITE_ZEROES))
-			return -EOPNOTSUPP;
-		return do_ranges(mdev, out_len, false);
+		return req->features & BIT64(VIRTIO_BLK_F_WRITE_ZEROES) ?
+		       do_ranges(self, req, out_len, false) : -EOPNOTSUPP;
 	default:
 		return -EOPNOTSUPP;
 	}
+}
+
+static struct blk_req *take_todo(struct blk *blk)
+{
+	struct blk_req *req = blk->todo;
+
+	if (req) {
+		blk->todo = req->next_todo;
+		if (!blk->todo)
+			blk->last_todo = &blk->todo;
+		blk->num_todo--;
+	}
+	return req;
+}
+
+/* With lock; without it meanwhile. */
+static void run(struct blk_thread *self, struct blk_req *req)
+{
+	struct blk *blk = self->blk;
+	struct mdev *mdev = req->mdev;
+	uint16_t index = req->vq->index;
+
+	pthread_mutex_unlock(&blk->lock);
+	/* ret is not 0 where the header could not be read. */
+	if (!req->ret)
+		req->ret = do_request(self, req);
+	pthread_mutex_lock(&blk->lock);
+	req->done = true;
+	pthread_cond_broadcast(&blk->finished);
+	mdev_kick_queue(mdev, index);
+}
+
+static void *blk_thread(void *arg)
+{
+	struct blk_thread *self = arg;
+	struct blk *blk = self->blk;
+	struct blk_req *req;
+
+	pthread_mutex_lock(&blk->lock);
+	while (!blk->stop) {
+		req = take_todo(blk);
+		if (req) {
+			run(self, req);
+			mailbox_wake(&req->mdev->mbox);
+		} else {
+			blk->num_waiting++;
+			pthread_cond_wait(&blk->work, &blk->lock);
+			blk->num_waiting--;
+		}
+	}
+	pthread_mutex_unlock(&blk->lock);
+	return NULL;
+}
+
+/* Have the requests of todo done. In the worker, with lock. */
+static void start_work(struct blk *blk)
+{
+	struct blk_thread *t = &blk->threads[blk->num_threads];
+	struct blk_req *req;
+
+	while (blk->num_todo > blk->num_waiting && blk->num_threads < THREADS) {
+		t->blk = blk;
+		t->bounce = malloc(BOUNCE);
+		if (!t->bounce || pthread_create(&t->thread, NULL, blk_thread, t)) {
+			free(t->bounce);
+			break;
+		}
+		blk->num_threads++;
+		t++;
+	}
+	if (blk->num_threads) {
+		pthread_cond_broadcast(&blk->work);
+		return;
+	}
+	while ((req = take_todo(blk)))
+		run(&blk->self, req);
+}
+
+/*
+ * Queues, in the worker
+ */
+
+/*
+ * Take one request off a queue: 1, or 0 without one. In a section. A driver that
+ * makes available more than the ring holds, by not waiting for what it gets back,
+ * waits.
+ */
+static int take_request(struct mdev *mdev, struct virtq *vq)
+{
+	struct blk *blk = mdev->priv;
+	struct blk_queue *queue = &blk->queues[vq->index];
+	struct blk_req *req = blk->unused;
+
+	if (queue->num >= vq->size)
+		return 0;
+	if (req)
+		blk->unused = req->next;
+	else
+		req = calloc(1, sizeof(*req));
+	if (!req) {
+		vq->broken = true;
+		return 0;
+	}
+	if (vq_pop(vq, &req->chain) <= 0) {
+		req->next = blk->unused;
+		blk->unused = req;
+		return 0;
+	}
+	/* Without a header there is no request, without a status byte no answer. */
+	if (req->chain.out_len < sizeof(req->hdr) || !req->chain.in_len) {
+		vq->broken = true;
+		req_free(req);
+		log_warn("device %llu: a request without header or status",
+			 (unsigned long long)mdev->id);
+		return 0;
+	}
+	req->next = NULL;
+	req->next_todo = NULL;
+	req->mdev = mdev;
+	req->vq = vq;
+	req->epoch = mdev->epoch;
+	req->capacity = mdev->params.capacity;
+	req->features = mdev->driver_features;
+	req->write_through = write_through(mdev);
+	req->done = false;
+	req->in = 0;
+	req->ret = vq_read(&mdev->tvq->mem, &req->chain, 0, &req->hdr, sizeof(req->hdr));
+
+	pthread_mutex_lock(&blk->lock);
+	*queue->last = req;
+	queue->last = &req->next;
+	queue->num++;
+	*blk->last_todo = req;
+	blk->last_todo = &req->next_todo;
+	blk->num_todo++;
+	pthread_mutex_unlock(&blk->lock);
+	return 1;
+}
+
+/* Give a request back. In a section. */
+static void give_back(struct mdev *mdev, struct virtq *vq, struct blk_req *req)
+{
+	uint8_t status = !req->ret ? VIRTIO_BLK_S_OK :
+			 req->ret == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
+
+	/* The status is the last byte. */
+	if (!vq_write(&mdev->tvq->mem, &req->chain, req->chain.in_len - 1, &status, 1))
+		req->in++;
+	vq_fill(vq, &req->chain, req->in);
+}
+
+/* Give back what is done. In a section. */
+static void finish_requests(struct mdev *mdev, struct virtq *vq)
+{
+	struct blk *blk = mdev->priv;
+	struct blk_queue *queue = &blk->queues[vq->index];
+	struct blk_req **p = &queue->first, *req, *done = NULL, **last = &done;
+
+	pthread_mutex_lock(&blk->lock);
+	while ((req = *p)) {
+		if (req->done) {
+			*p = req->next;
+			queue->num--;
+			*last = req;
+			last = &req->next;
+		} else if (mdev_has(mdev, F_IN_ORDER)) {
+			break;
+		} else {
+			p = &req->next;
+		}
+	}
+	if (!*p)
+		queue->last = p;
+	pthread_mutex_unlock(&blk->lock);
+	*last = NULL;
+	if (!done)
+		return;
+	for (req = done; req; req = req->next)
+		give_back(mdev, vq, req);
+	vq_flush(vq);
+	mdev_notify(mdev, vq);
+	*last = blk->unused;
+	blk->unused = done;
 }
 
 static bool blk_serve(struct mdev *mdev, struct virtq *vq)
 {
 	struct mem *mem = &mdev->tvq->mem;
 	struct blk *blk = mdev->priv;
-	struct blk_hdr hdr;
 	unsigned int budget;
-	uint64_t in;
-	uint8_t status;
-	int ret;
+	bool more = true;
 
-	for (budget = MDEV_BUDGET; budget; budget--) {
-		if (!mem_enter(mem, mdev->epoch))
-			return false;
-		ret = vq_pop(vq, &blk->chain);
-		if (ret <= 0) {
-			ret = ret < 0 ? 0 : vq_enable_notify(vq);
-			mem_leave(mem);
-			if (!ret)
-				return false;
-			continue;
-		}
+	/* Refused before a reset, or while the function is not bus master: kicked behind it. */
+	if (!mem_enter(mem, mdev->epoch))
+		return false;
+	finish_requests(mdev, vq);
+	for (budget = MDEV_BUDGET; budget && more; ) {
 		vq_disable_notify(vq);
-		/* Without a header there is no request, without a status byte no answer. */
-		if (blk->chain.out_len < sizeof(hdr) || !blk->chain.in_len) {
-			vq->broken = true;
-			mem_leave(mem);
-			log_warn("device %llu: a request without header or status",
-				 (unsigned long long)mdev->id);
-			return false;
-		}
-		ret = vq_read(mem, &blk->chain, 0, &hdr, sizeof(hdr));
-		mem_leave(mem);
-
-		in = 0;
-		if (!ret)
-			ret = do_request(mdev, &hdr, &in);
-		if (ret == -ECANCELED || !mem_enter_wait(mem, mdev->epoch))
-			return false;
-		status = !ret ? VIRTIO_BLK_S_OK :
-			 ret == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
-		/* The status is the last byte. */
-		if (!vq_write(mem, &blk->chain, blk->chain.in_len - 1, &status, 1))
-			in++;
-		vq_push(vq, &blk->chain, in);
-		mdev_notify(mdev, vq);
-		mem_leave(mem);
+		while (budget && take_request(mdev, vq))
+			budget--;
+		if (!budget)
+			break;
+		/* A queue that is full is looked at again when something is done. */
+		more = !vq->broken && blk->queues[vq->index].num < vq->size &&
+		       vq_enable_notify(vq);
 	}
-	return true;
+	mem_leave(mem);
+	pthread_mutex_lock(&blk->lock);
+	start_work(blk);
+	pthread_mutex_unlock(&blk->lock);
+	return more;
 }
 
 static int blk_resize(struct mdev *mdev, uint64_t sectors)
@@ -549,7 +872,8 @@ const struct mdev_type blk_type = {
 	.config_len = CONFIG_LEN,
 	.has_serial = true,
 	.features = BIT64(F_VERSION_1) | BIT64(F_ACCESS_PLATFORM) | BIT64(F_RING_INDIRECT) |
-		    BIT64(F_RING_EVENT_IDX) | BIT64(F_RING_RESET) | BIT64(VIRTIO_BLK_F_SEG_MAX) |
+		    BIT64(F_RING_EVENT_IDX) | BIT64(F_RING_RESET) | BIT64(VIRTIO_BLK_F_SIZE_MAX) |
+		    BIT64(VIRTIO_BLK_F_SEG_MAX) | BIT64(VIRTIO_BLK_F_RO) |
 		    BIT64(VIRTIO_BLK_F_BLK_SIZE) | BIT64(VIRTIO_BLK_F_FLUSH) |
 		    BIT64(VIRTIO_BLK_F_TOPOLOGY) | BIT64(VIRTIO_BLK_F_CONFIG_WCE) |
 		    BIT64(VIRTIO_BLK_F_MQ) | BIT64(VIRTIO_BLK_F_DISCARD) |
@@ -563,6 +887,7 @@ const struct mdev_type blk_type = {
 	.create = blk_create,
 	.destroy = blk_destroy,
 	.reset = blk_reset,
+	.stop_queue = blk_stop_queue,
 	.config_write = blk_config_write,
 	.serve = blk_serve,
 	.resize = blk_resize,

@@ -441,8 +441,7 @@ static int cmd_vq_reset(struct command *cmd)
 		return CMD_ERR(EINVAL, STATE);
 	if (!mdev->vqs[index].enabled)
 		return CMD_ERR(ENXIO, QUEUE);
-	vq_disable(&mdev->vqs[index]);
-	mdev->vqs[index].vector = VIRTIO_TVQ_NO_VECTOR;
+	mdev_stop_queue(mdev, index);
 	command_ok(cmd, NULL, 0);
 	return 0;
 }

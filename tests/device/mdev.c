@@ -438,6 +438,15 @@ void mdev_reset(struct mdev *mdev)
 	mdev->type->reset(mdev);
 }
 
+/* Disable one queue: behind this, the device uses none of its buffers. In the worker. */
+void mdev_stop_queue(struct mdev *mdev, uint16_t index)
+{
+	vq_disable(&mdev->vqs[index]);
+	mdev->vqs[index].vector = VIRTIO_TVQ_NO_VECTOR;
+	if (mdev->type->stop_queue)
+		mdev->type->stop_queue(mdev, &mdev->vqs[index]);
+}
+
 static bool serve(struct mdev *mdev)
 {
 	uint64_t bits;

@@ -65,7 +65,9 @@ struct mdev_type {
 	/* Called by the creator, before the worker runs. Return: CMD_ERR or 0. */
 	int (*create)(struct mdev *mdev);
 	void (*destroy)(struct mdev *mdev);
+	/* A reset of the device, or of one queue: wait for what is being done. */
 	void (*reset)(struct mdev *mdev);
+	void (*stop_queue)(struct mdev *mdev, struct virtq *vq);
 	void (*start)(struct mdev *mdev);	/* DRIVER_OK has been set */
 	/* The driver has written; data is what it wrote. Return: whether anything changed. */
 	bool (*config_write)(struct mdev *mdev, uint32_t offset, const uint8_t *data,
@@ -160,6 +162,7 @@ void mdev_needs_reset(struct mdev *mdev);
 void mdev_config_changed(struct mdev *mdev);
 void mdev_set_config_vector(struct mdev *mdev, uint16_t vector);
 void mdev_kick_queue(struct mdev *mdev, uint16_t index);
+void mdev_stop_queue(struct mdev *mdev, uint16_t index);
 void mdev_notify(struct mdev *mdev, struct virtq *vq);
 void mdev_msi_set(struct mdev *mdev, uint16_t first, uint16_t count,
 		  const struct virtio_tvq_msi_entry *entries);

@@ -23,6 +23,7 @@
  *	mem.lock		guest memory; for reading: a section (mem.h)
  *	transport.lock		the used side of the transport virtqueue
  *	tvq.lock		the table of managed devices and the limits
+ *	blk.lock		requests of a disk
  *	switch.lock		ports and learned addresses
  *	mdev.lock		a managed device: what others than its worker read
  *	mdev.mbox_lock		its mailbox
@@ -53,6 +54,7 @@
 #define F_RING_EVENT_IDX	29
 #define F_VERSION_1		32
 #define F_ACCESS_PLATFORM	33
+#define F_IN_ORDER		35
 #define F_RING_RESET		40
 
 #define S_ACKNOWLEDGE		1

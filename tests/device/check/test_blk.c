@@ -356,6 +356,132 @@ TEST(blk_write_through)
 	driver_exit(&d);
 }
 
+/* A disk that is offered as one that cannot be written */
+TEST(blk_read_only)
+{
+	struct virtio_tvq_create req = { .type = 2, .flags = VIRTIO_TVQ_CREATE_F_FEATURES };
+	struct range r = { 0, 8, 0 };
+
+	driver_init(&d, NULL);
+	CHECK_EQ(create_simple(&d, 2, "", 0, &m), 0);
+	CHECK(!(m.info.features[0] & BIT64(VIRTIO_BLK_F_RO)));
+	req.features[0] = m.info.features[0] | BIT64(VIRTIO_BLK_F_RO);
+	CHECK_EQ(create(&d, &req, &m), 0);
+	/* It does not ask the driver whether it knows. */
+	CHECK(bring_up(&m, 1, 64, BIT64(VIRTIO_BLK_F_RO)));
+	CHECK_EQ(do_read(0, b, 4096), 0);
+	CHECK_EQ(do_write(0, a, 4096), VIRTIO_BLK_S_IOERR);
+	CHECK_EQ(request(0, VIRTIO_BLK_T_DISCARD, 0, &r, 16, false, false), VIRTIO_BLK_S_IOERR);
+	CHECK_EQ(request(0, VIRTIO_BLK_T_WRITE_ZEROES, 0, &r, 16, false, false),
+		 VIRTIO_BLK_S_IOERR);
+	driver_exit(&d);
+}
+
+/* A request that is not waited for: header, data in one piece, status. */
+static uint64_t post_request(unsigned int q, uint32_t type, uint64_t sector, uint32_t len)
+{
+	uint64_t gpa = guest_alloc(&d.c, 4096 + len, 4096);
+	struct req_hdr hdr = { .type = type, .sector = sector };
+	struct seg seg[3] = {
+		{ gpa, 16, false },
+		{ gpa + 4096, len, type == VIRTIO_BLK_T_IN },
+		{ gpa + 16, 1, true },
+	};
+
+	memcpy(guest(&d.c, gpa), &hdr, 16);
+	*(uint8_t *)guest(&d.c, gpa + 16) = 0xff;
+	ring_put(&m.ring[q], seg, 3);
+	return gpa;
+}
+
+TEST(blk_many_at_once)
+{
+	static uint64_t gpa[4][20];
+	unsigned int q, i, pass, turn;
+	uint32_t at;
+
+	driver_init(&d, NULL);
+	CHECK_EQ(create_simple(&d, 2, "", 4, &m), 0);
+	CHECK(bring_up(&m, 4, 64, 0));
+	fill(a, sizeof(a), 11);
+	for (turn = 0; turn < 8; turn++) {
+		d.c.alloc = GUEST_BASE + GUEST_SIZE / 4;
+		for (pass = 0; pass < 2; pass++) {
+			for (q = 0; q < 4; q++) {
+				for (i = 0; i < 20; i++) {
+					at = 8 * (20 * q + i);
+					gpa[q][i] = post_request(pass ? 3 - q : q,
+								 pass ? VIRTIO_BLK_T_IN :
+									VIRTIO_BLK_T_OUT, at, 4096);
+					if (!pass)
+						memcpy(guest(&d.c, gpa[q][i] + 4096),
+						       a + turn + 512 * at, 4096);
+				}
+			}
+			for (q = 0; q < 4; q++)
+				doorbell(&m, q);
+			for (i = 0; i < 4 * 20; i++)
+				CHECK(ring_wait(&m.ring[i / 20], NULL, NULL));
+		}
+		for (i = 0; i < 4 * 20; i++) {
+			CHECK_EQ(*(uint8_t *)guest(&d.c, gpa[i / 20][i % 20] + 16), 0);
+			CHECK(!memcmp(guest(&d.c, gpa[i / 20][i % 20] + 4096), a + turn + 4096 * i,
+				      4096));
+		}
+	}
+	driver_exit(&d);
+}
+
+/*
+ * A reset, of the device or of one queue, while the device is at work: behind its
+ * reply memory stays as it is, and a queue that was not reset goes on.
+ */
+static void reset_at_work(bool whole)
+{
+	struct virtio_tvq_vq_reset req = { .index = 0 };
+	uint64_t gpa[20];
+	unsigned int i, turn;
+	uint16_t used;
+
+	driver_init(&d, NULL);
+	CHECK_EQ(create_simple(&d, 2, "", 2, &m), 0);
+	for (turn = 0; turn < 10; turn++) {
+		d.c.alloc = GUEST_BASE + GUEST_SIZE / 4;
+		CHECK(bring_up(&m, 2, 64, 0));
+		for (i = 0; i < 20; i++)
+			gpa[i] = post_request(0, VIRTIO_BLK_T_IN, 2048 * i, 1 << 20);
+		doorbell(&m, 0);
+		settle(&d.c, 0.0002 * turn);
+		if (whole)
+			CHECK_EQ(command(&d, m.id, DEVICE(RESET), NULL, 0, 4, NULL), 0);
+		else
+			CHECK_EQ(command(&d, m.id, VQ(RESET), &req, sizeof(req), 0, NULL), 0);
+		used = ring_used_idx(&m.ring[0]);
+		for (i = 0; i < 20; i++)
+			memset(guest(&d.c, gpa[i]), 0x5a, 1 << 20);
+		if (!whole) {
+			CHECK_EQ(request(1, VIRTIO_BLK_T_IN, 0, b, 4096, true, false), 0);
+			CHECK_EQ(command(&d, m.id, DEVICE(RESET), NULL, 0, 4, NULL), 0);
+		}
+		settle(&d.c, 0.005);
+		CHECK_EQ(ring_used_idx(&m.ring[0]), used);
+		for (i = 0; i < 20; i++)
+			CHECK(*(uint8_t *)guest(&d.c, gpa[i] + 16) == 0x5a &&
+			      !memcmp(guest(&d.c, gpa[i]), guest(&d.c, gpa[i] + 1), (1 << 20) - 1));
+	}
+	driver_exit(&d);
+}
+
+TEST(blk_reset_at_work)
+{
+	reset_at_work(true);
+}
+
+TEST(blk_queue_reset_at_work)
+{
+	reset_at_work(false);
+}
+
 /* Time for requests of 4 KiB, one by one and many at once. */
 TEST(blk_speed)
 {
