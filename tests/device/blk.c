@@ -468,7 +468,7 @@ static int full_pwrite(int fd, const uint8_t *buf, size_t len, off_t at)
 
 static int do_read(struct blk_thread *self, struct blk_req *req, uint64_t sector, uint64_t len)
 {
-	struct mem *mem = &req->mdev->tvq->mem;
+	struct mem *mem = req->mdev->mem;
 	uint64_t done, part;
 	int ret;
 
@@ -497,7 +497,7 @@ static int stable(struct blk *blk)
 
 static int do_write(struct blk_thread *self, struct blk_req *req, uint64_t sector, uint64_t len)
 {
-	struct mem *mem = &req->mdev->tvq->mem;
+	struct mem *mem = req->mdev->mem;
 	uint64_t done, part;
 	int ret;
 
@@ -543,7 +543,7 @@ static int zero_range(struct blk_thread *self, uint64_t at, uint64_t len, bool u
 /* DISCARD and WRITE_ZEROES: all ranges are checked before one is touched. */
 static int do_ranges(struct blk_thread *self, struct blk_req *req, uint64_t len, bool discard)
 {
-	struct mem *mem = &req->mdev->tvq->mem;
+	struct mem *mem = req->mdev->mem;
 	struct blk_range range[DISCARD_MAX_SEG];
 	unsigned int i, num = len / sizeof(range[0]);
 	uint32_t flags;
@@ -579,7 +579,7 @@ static int do_ranges(struct blk_thread *self, struct blk_req *req, uint64_t len,
 static int do_get_id(struct blk_req *req, uint64_t len)
 {
 	const char *serial = req->mdev->params.serial;
-	struct mem *mem = &req->mdev->tvq->mem;
+	struct mem *mem = req->mdev->mem;
 	uint8_t id[VIRTIO_BLK_ID_BYTES] = { 0 };
 	int ret;
 
@@ -752,7 +752,7 @@ static int take_request(struct mdev *mdev, struct virtq *vq)
 	req->write_through = write_through(mdev);
 	req->done = false;
 	req->in = 0;
-	req->ret = vq_read(&mdev->tvq->mem, &req->chain, 0, &req->hdr, sizeof(req->hdr));
+	req->ret = vq_read(mdev->mem, &req->chain, 0, &req->hdr, sizeof(req->hdr));
 
 	pthread_mutex_lock(&blk->lock);
 	*queue->last = req;
@@ -772,7 +772,7 @@ static void give_back(struct mdev *mdev, struct virtq *vq, struct blk_req *req)
 			 req->ret == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
 
 	/* The status is the last byte. */
-	if (!vq_write(&mdev->tvq->mem, &req->chain, req->chain.in_len - 1, &status, 1))
+	if (!vq_write(mdev->mem, &req->chain, req->chain.in_len - 1, &status, 1))
 		req->in++;
 	vq_fill(vq, &req->chain, req->in);
 }
@@ -813,7 +813,7 @@ static void finish_requests(struct mdev *mdev, struct virtq *vq)
 
 static bool blk_serve(struct mdev *mdev, struct virtq *vq)
 {
-	struct mem *mem = &mdev->tvq->mem;
+	struct mem *mem = mdev->mem;
 	struct blk *blk = mdev->priv;
 	unsigned int budget;
 	bool more = true;

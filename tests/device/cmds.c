@@ -172,7 +172,7 @@ static int cmd_create(struct command *cmd)
 		for (j = 0; j < i; j++)
 			params.bad_config |= init[j].offset == init[i].offset;
 	}
-	err = mdev_create(cmd->tvq, &params, 0, false, &reply, NULL);
+	err = managed_create(cmd->tvq, &params, 0, false, &reply, NULL);
 	if (!err)
 		command_ok(cmd, reply.buf, reply.len);
 	free(reply.buf);
@@ -181,7 +181,7 @@ static int cmd_create(struct command *cmd)
 
 static int cmd_destroy(struct command *cmd)
 {
-	mdev_remove(cmd->mdev, false);
+	managed_remove(cmd->mdev, false);
 	command_ok(cmd, NULL, 0);
 	return 0;
 }
@@ -192,7 +192,7 @@ static int cmd_destroy(struct command *cmd)
 
 static int cmd_describe(struct command *cmd)
 {
-	uint32_t len = mdev_info_len(cmd->mdev);
+	uint32_t len = managed_info_len(cmd->mdev);
 	void *info;
 
 	if (cmd->in_len < len)
@@ -200,7 +200,7 @@ static int cmd_describe(struct command *cmd)
 	info = malloc(len);
 	if (!info)
 		return CMD_ERR(ENOMEM, NONE);
-	mdev_info(cmd->mdev, info);
+	managed_info(cmd->mdev, info);
 	command_ok(cmd, info, len);
 	free(info);
 	return 0;
@@ -344,9 +344,22 @@ static bool vector_ok(const struct mdev *mdev, uint16_t vector)
 	return vector < mdev->num_vectors || vector == VIRTIO_TVQ_NO_VECTOR;
 }
 
+static void vq_setup(const struct mdev *mdev, const struct virtio_tvq_vq *vq,
+		     struct vq_setup *setup)
+{
+	*setup = (struct vq_setup){
+		.size = le16toh(vq->size),
+		.desc = le64toh(vq->desc),
+		.driver = le64toh(vq->driver),
+		.device = le64toh(vq->device),
+		.features = mdev->driver_features,
+	};
+}
+
 static int check_vq(struct mdev *mdev, const struct virtio_tvq_vq *vqs, uint16_t i)
 {
 	const struct virtio_tvq_vq *vq = &vqs[i];
+	struct vq_setup setup;
 	uint16_t index = le16toh(vq->index), size = le16toh(vq->size), j;
 
 	if (index >= mdev->num_vqs)
@@ -359,7 +372,8 @@ static int check_vq(struct mdev *mdev, const struct virtio_tvq_vq *vqs, uint16_t
 		return CMD_ERR(EINVAL, QUEUE);
 	if (!vector_ok(mdev, le16toh(vq->vector)))
 		return CMD_ERR(EINVAL, VECTORS);
-	if (!vq_addresses_ok(size, le64toh(vq->desc), le64toh(vq->driver), le64toh(vq->device)))
+	vq_setup(mdev, vq, &setup);
+	if (!vq_addresses_ok(&setup))
 		return CMD_ERR(EINVAL, ADDRESS);
 	return 0;
 }
@@ -371,7 +385,7 @@ static int cmd_setup(struct command *cmd)
 	uint16_t num_vqs = le16toh(req->num_vqs), num_msi = le16toh(req->num_msi), index, i;
 	const struct virtio_tvq_msi_entry *msi = (void *)(vqs + num_vqs);
 	struct mdev *mdev = cmd->mdev;
-	struct mem *mem = &cmd->tvq->mem;
+	struct mem *mem = &cmd->tvq->pci.mem;
 	int err;
 
 	if (!out_is(cmd, sizeof(*req) + (uint64_t)num_vqs * sizeof(*vqs) +
@@ -402,10 +416,10 @@ static int cmd_setup(struct command *cmd)
 
 	for (i = 0; i < num_vqs && !err; i++) {
 		struct virtq *vq = &mdev->vqs[le16toh(vqs[i].index)];
+		struct vq_setup layout;
 
-		if (vq_enable(vq, le16toh(vqs[i].size), le64toh(vqs[i].desc),
-			      le64toh(vqs[i].driver), le64toh(vqs[i].device),
-			      mdev_has(mdev, F_RING_EVENT_IDX), mdev_has(mdev, F_RING_INDIRECT)))
+		vq_setup(mdev, &vqs[i], &layout);
+		if (vq_enable(vq, &layout))
 			err = CMD_ERR(ENOMEM, NONE);
 		vq->vector = le16toh(vqs[i].vector);
 	}
@@ -415,10 +429,10 @@ static int cmd_setup(struct command *cmd)
 		return err;
 	}
 	if (mem_enter_quiet(mem, mdev->epoch)) {
-		mdev_msi_set(mdev, 0, num_msi, msi);
+		managed_msi_set(mdev, 0, num_msi, msi);
 		mem_leave(mem);
 	}
-	mdev_set_config_vector(mdev, le16toh(req->config_vector));
+	managed_set_config_vector(mdev, le16toh(req->config_vector));
 	for (i = 0; i < num_vqs; i++) {
 		index = le16toh(vqs[i].index);
 		mdev_kick_queue(mdev, index);
@@ -479,7 +493,7 @@ static int cmd_msi_set(struct command *cmd)
 	const struct virtio_tvq_msi_entry *entries = (void *)(range + 1);
 	uint16_t count = le16toh(range->count);
 	struct mdev *mdev = cmd->mdev;
-	struct mem *mem = &cmd->tvq->mem;
+	struct mem *mem = &cmd->tvq->pci.mem;
 	int err;
 
 	if (!out_is(cmd, sizeof(*range) + (uint64_t)count * sizeof(*entries)))
@@ -492,7 +506,7 @@ static int cmd_msi_set(struct command *cmd)
 	if (err)
 		return err;
 	if (mem_enter_quiet(mem, mdev->epoch)) {
-		mdev_msi_set(mdev, le16toh(range->first), count, entries);
+		managed_msi_set(mdev, le16toh(range->first), count, entries);
 		mem_leave(mem);
 	}
 	command_ok(cmd, NULL, 0);
@@ -516,7 +530,7 @@ static int cmd_msi_get(struct command *cmd)
 	entries = malloc(count * sizeof(*entries));
 	if (!entries)
 		return CMD_ERR(ENOMEM, NONE);
-	mdev_msi_get(cmd->mdev, le16toh(range->first), count, entries);
+	managed_msi_get(cmd->mdev, le16toh(range->first), count, entries);
 	command_ok(cmd, entries, count * sizeof(*entries));
 	free(entries);
 	return 0;
@@ -582,7 +596,7 @@ void cmds_run(struct job *job)
 	int err;
 
 	/* One of before a reset is forgotten, and so has no effect behind it. */
-	if (cmd->mdev ? cmd->epoch != cmd->mdev->epoch : cmd->epoch != mem_epoch(&cmd->tvq->mem))
+	if (cmd->mdev ? cmd->epoch != cmd->mdev->epoch : cmd->epoch != mem_epoch(&cmd->tvq->pci.mem))
 		err = CMD_ERR(EAGAIN, NONE);
 	else if (cmd->out_len < desc->out_len || (!desc->more && cmd->out_len > desc->out_len) ||
 		 cmd->in_len < desc->in_len)

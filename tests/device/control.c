@@ -25,11 +25,12 @@
 #define JOB_SECONDS	10
 
 static const char help[] =
-"list                            the managed devices\n"
+"list                            all devices; those of --pci end with pci\n"
 "add type=blk|net|rng [KEY=VALUE]...\n"
 "                                name=NAME vqs=N vectors=N serial=TEXT\n"
 "                                capacity=SIZE mac=XX:XX:XX:XX:XX:XX mtu=N\n"
-"remove ID|NAME                  as DESTROY: the device ceases to exist\n"
+"                                features=MASK, of what is offered\n"
+"remove ID|NAME                  as DESTROY: the managed device ceases to exist\n"
 "resize ID|NAME SIZE             of a disk; SIZE in bytes, or with K, M, G, T\n"
 "link ID|NAME up|down            of a network interface\n"
 "help                            this text\n";
@@ -69,33 +70,6 @@ static void __attribute__((format(printf, 2, 3))) say(struct reply *reply, const
 	vsnprintf(reply->text + reply->len, n + 1, fmt, args);
 	va_end(args);
 	reply->len += n;
-}
-
-static const char *command_error_text(int err)
-{
-	switch (err & 0xffff) {
-	case VIRTIO_TVQ_Q_TYPE:
-		return "no such device type";
-	case VIRTIO_TVQ_Q_NAME:
-		return err >> 16 == VIRTIO_TVQ_STATUS_EEXIST ? "the name is in use" :
-							      "not a valid name";
-	case VIRTIO_TVQ_Q_SERIAL:
-		return "not a valid serial, or a type without one";
-	case VIRTIO_TVQ_Q_FEATURES:
-		return "features that are not possible";
-	case VIRTIO_TVQ_Q_VQS:
-		return "too many queues";
-	case VIRTIO_TVQ_Q_VECTORS:
-		return "too many vectors";
-	case VIRTIO_TVQ_Q_CONFIG:
-		return "a value that the type does not have, or out of range";
-	case VIRTIO_TVQ_Q_DEVICES:
-		return "too many devices";
-	case VIRTIO_TVQ_Q_BACKEND:
-		return "what stands behind the device cannot be opened";
-	default:
-		return "out of memory";
-	}
 }
 
 /*
@@ -155,7 +129,9 @@ static void cancel_request(struct job *job)
 
 static int run_remove(struct request *request)
 {
-	mdev_remove(request->mdev, true);
+	if (mdev_is_plain(request->mdev))
+		return -EPERM;
+	managed_remove(request->mdev, true);
 	return 0;
 }
 
@@ -204,7 +180,7 @@ static int ask(struct tvq *tvq, const char *which, int (*run)(struct request *re
 	mdev = mdev_find_name(tvq, which);
 	if (!mdev) {
 		id = strtoull(which, &end, 10);
-		mdev = *end ? NULL : mdev_find(tvq, id);
+		mdev = *end ? NULL : managed_find(tvq, id);
 	}
 	if (mdev) {
 		request->mdev = mdev;
@@ -233,100 +209,6 @@ static int ask(struct tvq *tvq, const char *which, int (*run)(struct request *re
  * Requests
  */
 
-/* A size in bytes, with a suffix. Return: whether it is one. */
-static bool get_size(const char *text, uint64_t *size)
-{
-	static const char suffixes[] = "KMGT";
-	const char *suffix;
-	unsigned int shift = 0;
-	char *end;
-
-	errno = 0;
-	*size = strtoull(text, &end, 0);
-	if (errno || end == text || strchr(text, '-'))
-		return false;
-	if (*end) {
-		suffix = strchr(suffixes, *end);
-		if (!suffix || end[1])
-			return false;
-		shift = 10 * (suffix - suffixes + 1);
-	}
-	if (*size > UINT64_MAX >> shift)
-		return false;
-	*size <<= shift;
-	return true;
-}
-
-static bool get_u16(const char *text, uint16_t *value)
-{
-	unsigned long n;
-	char *end;
-
-	n = strtoul(text, &end, 0);
-	*value = n;
-	return end != text && !*end && !strchr(text, '-') && n <= UINT16_MAX;
-}
-
-static bool get_string(const char *text, char *to, size_t size)
-{
-	return snprintf(to, size, "%s", text) < (int)size;
-}
-
-static bool get_mac(const char *text, uint8_t *mac)
-{
-	char end;
-
-	return strlen(text) == 17 &&
-	       sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &mac[0], &mac[1], &mac[2],
-		      &mac[3], &mac[4], &mac[5], &end) == 6;
-}
-
-/* One KEY=VALUE of add. Return: NULL or what is wrong. */
-static const char *add_key(struct mdev_params *p, char *word)
-{
-	const struct mdev_type *type;
-	char *value = strchr(word, '=');
-	uint64_t size;
-
-	if (!value)
-		return "not KEY=VALUE";
-	*value++ = '\0';
-	if (!strcmp(word, "type")) {
-		type = mdev_type_by_name(value);
-		if (!type)
-			return "no such device type";
-		p->type = type->type;
-	} else if (!strcmp(word, "name")) {
-		if (!*value || !get_string(value, p->name, sizeof(p->name)))
-			return "not a valid name";
-	} else if (!strcmp(word, "serial")) {
-		if (!get_string(value, p->serial, sizeof(p->serial)))
-			return "the serial is too long";
-	} else if (!strcmp(word, "vqs")) {
-		if (!get_u16(value, &p->vqs))
-			return "vqs is not a number";
-	} else if (!strcmp(word, "vectors")) {
-		if (!get_u16(value, &p->num_vectors))
-			return "vectors is not a number";
-	} else if (!strcmp(word, "capacity")) {
-		if (!get_size(value, &size) || !size || size % 512)
-			return "capacity is not a multiple of 512 bytes";
-		p->capacity = size / 512;
-		p->have_capacity = true;
-	} else if (!strcmp(word, "mac")) {
-		if (!get_mac(value, p->mac))
-			return "not a MAC address";
-		p->have_mac = true;
-	} else if (!strcmp(word, "mtu")) {
-		if (!get_u16(value, &p->mtu))
-			return "mtu is not a number";
-		p->have_mtu = true;
-	} else {
-		return "no such key";
-	}
-	return NULL;
-}
-
 static const char *do_add(struct tvq *tvq, struct reply *reply, char **save)
 {
 	struct mdev_params params = { 0 };
@@ -336,38 +218,43 @@ static const char *do_add(struct tvq *tvq, struct reply *reply, char **save)
 	int err;
 
 	while ((word = strtok_r(NULL, " \t", save))) {
-		error = add_key(&params, word);
+		error = params_add_key(&params, word);
 		if (error)
 			return error;
 	}
 	if (!params.type)
 		return "type is missing";
-	err = mdev_create(tvq, &params, 0, true, NULL, &id);
+	err = managed_create(tvq, &params, 0, true, NULL, &id);
 	if (err)
-		return command_error_text(err);
+		return params_error_text(err);
 	say(reply, "id %" PRIu64 "\n", id);
 	return NULL;
 }
 
+static void list_one(struct mdev *mdev, struct reply *reply)
+{
+	char text[256] = "";
+
+	pthread_mutex_lock(&mdev->lock);
+	if (mdev->type->describe)
+		mdev->type->describe(mdev, text, sizeof(text));
+	say(reply, "id=%" PRIu64 " type=%s name=%s vqs=%u queues=%u vectors=%u ", mdev->id,
+	    mdev->type->name, mdev->params.name, mdev->params.vqs, mdev->num_vqs,
+	    mdev->num_vectors);
+	say(reply, "status=%#x%s%s%s\n", mdev->status, text[0] ? " " : "", text,
+	    mdev_is_plain(mdev) ? " pci" : "");
+	pthread_mutex_unlock(&mdev->lock);
+}
+
 static const char *do_list(struct tvq *tvq, struct reply *reply)
 {
-	struct mdev *mdev;
-	char text[256];
 	uint32_t i;
 
 	pthread_mutex_lock(&tvq->lock);
-	for (i = 0; i < tvq->num_devices; i++) {
-		mdev = tvq->devices[i];
-		text[0] = '\0';
-		pthread_mutex_lock(&mdev->lock);
-		if (mdev->type->describe)
-			mdev->type->describe(mdev, text, sizeof(text));
-		say(reply, "id=%" PRIu64 " type=%s name=%s vqs=%u queues=%u vectors=%u ", mdev->id,
-		    mdev->type->name, mdev->params.name, mdev->params.vqs, mdev->num_vqs,
-		    mdev->num_vectors);
-		say(reply, "status=%#x%s%s\n", mdev->status, text[0] ? " " : "", text);
-		pthread_mutex_unlock(&mdev->lock);
-	}
+	for (i = 0; i < tvq->num_devices; i++)
+		list_one(tvq->devices[i], reply);
+	for (i = 0; i < tvq->num_plain; i++)
+		list_one(plain_mdev(tvq->plain[i]), reply);
 	pthread_mutex_unlock(&tvq->lock);
 	return NULL;
 }
@@ -379,6 +266,8 @@ static const char *ask_error(int ret)
 		return NULL;
 	case ENODEV:
 		return "no such device";
+	case EPERM:
+		return "not for a PCI function of its own";
 	case EOPNOTSUPP:
 		return "not for a device of this type";
 	case ETIMEDOUT:
@@ -413,7 +302,7 @@ static const char *execute(struct tvq *tvq, char *line, struct reply *reply)
 		return ask_error(ask(tvq, which, run_remove, 0, false));
 	}
 	if (!strcmp(verb, "resize")) {
-		if (!which || !value || !get_size(value, &size) || !size || size % 512)
+		if (!which || !value || !params_get_size(value, &size) || !size || size % 512)
 			return "usage: resize ID|NAME SIZE, a multiple of 512 bytes";
 		return ask_error(ask(tvq, which, run_resize, size / 512, false));
 	}

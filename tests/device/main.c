@@ -12,6 +12,7 @@
 
 #include "control.h"
 #include "log.h"
+#include "mdev.h"
 #include "tvq.h"
 #include "virtq.h"
 
@@ -29,6 +30,10 @@ static const char usage[] =
 "  --state-dir DIR           keep in DIR what is provisioned, for the next process\n"
 "  --disk-dir DIR            the files behind disks; by default the directory disks of\n"
 "                            the state directory, or one that goes at the end\n"
+"  --pci PATH,type=TYPE,name=NAME[,KEY=VALUE]...\n"
+"                            in addition, a device that is a virtio-pci function of\n"
+"                            its own, for which to listen on PATH; may be repeated.\n"
+"                            Keys: vqs, vectors, serial, capacity, mac, mtu, features\n"
 "  --tap IFNAME              connect the network switch to this TAP interface\n"
 "  --mac-prefix XX:XX:XX     the first half of MAC addresses; random by default\n"
 "  --devices-max N           managed devices at most (256)\n"
@@ -47,7 +52,7 @@ static const char usage[] =
 enum {
 	OPT_SOCKET = 256, OPT_CONTROL, OPT_STATE_DIR, OPT_DISK_DIR, OPT_TAP, OPT_MAC_PREFIX,
 	OPT_DEVICES_MAX, OPT_VQS_MAX, OPT_VECTORS_MAX, OPT_DEVICE_VQS_MAX, OPT_DEVICE_VECTORS_MAX,
-	OPT_QUEUE_SIZE, OPT_TRANSPORT_QUEUE_SIZE, OPT_LOG_LEVEL, OPT_HELP,
+	OPT_QUEUE_SIZE, OPT_TRANSPORT_QUEUE_SIZE, OPT_PCI, OPT_LOG_LEVEL, OPT_HELP,
 };
 
 static const struct option options[] = {
@@ -64,6 +69,7 @@ static const struct option options[] = {
 	{ "device-vectors-max", required_argument, NULL, OPT_DEVICE_VECTORS_MAX },
 	{ "queue-size", required_argument, NULL, OPT_QUEUE_SIZE },
 	{ "transport-queue-size", required_argument, NULL, OPT_TRANSPORT_QUEUE_SIZE },
+	{ "pci", required_argument, NULL, OPT_PCI },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
@@ -117,6 +123,32 @@ static const char *path(const char *name, const char *text)
 	return text;
 }
 
+/* PATH,KEY=VALUE,...: for the whole life of the process. */
+static void add_pci(struct tvq_options *opt, const char *text)
+{
+	static struct plain_options *pci;
+	struct plain_options *one;
+	char *copy = strdup(text), *save, *word;
+	const char *error;
+
+	pci = reallocarray(pci, opt->num_pci + 1, sizeof(*pci));
+	if (!pci || !copy)
+		bad_option("out of memory");
+	one = &pci[opt->num_pci++];
+	opt->pci = pci;
+	memset(one, 0, sizeof(*one));
+	one->socket = strtok_r(copy, ",", &save);
+	if (!one->socket || strchr(one->socket, '='))
+		bad_option("--pci %s: does not begin with the path of a socket", text);
+	while ((word = strtok_r(NULL, ",", &save))) {
+		error = params_add_key(&one->params, word);
+		if (error)
+			bad_option("--pci %s: %s: %s", text, word, error);
+	}
+	if (!one->params.type || !one->params.name[0])
+		bad_option("--pci %s: type or name is missing", text);
+}
+
 static void parse(int argc, char **argv, struct tvq_options *opt)
 {
 	enum log_level level;
@@ -138,6 +170,9 @@ static void parse(int argc, char **argv, struct tvq_options *opt)
 			break;
 		case OPT_DISK_DIR:
 			opt->disk_dir = path(name, optarg);
+			break;
+		case OPT_PCI:
+			add_pci(opt, optarg);
 			break;
 		case OPT_TAP:
 			opt->tap = path(name, optarg);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause */
 /*
- * A managed device: what is provisioned, what a driver has set, its worker.
+ * A device: what is provisioned, what a driver has set, its worker. How a driver
+ * reaches it is a struct mdev_access: as a managed device (managed.c) or as a PCI
+ * function of its own (plain.c).
  *
  * A device type is a struct mdev_type. Its functions are called in the worker of
  * the device, but for those that say otherwise.
@@ -40,6 +42,11 @@ struct mdev_params {
 	bool bad_serial;
 	bool bad_config;
 };
+
+/* In params.c */
+const char *params_add_key(struct mdev_params *params, char *word);
+bool params_get_size(const char *text, uint64_t *size);
+const char *params_error_text(int err);
 
 struct mdev;
 
@@ -81,6 +88,20 @@ struct mdev_type {
 	void (*describe)(struct mdev *mdev, char *text, size_t size);
 };
 
+/* How a driver reaches a device. Called in the worker. */
+struct mdev_access {
+	/* Tell the driver of used buffers. In a section. */
+	void (*interrupt)(struct mdev *mdev, struct virtq *vq);
+	/* Tell the driver of a changed configuration, or of DEVICE_NEEDS_RESET. */
+	void (*config_changed)(struct mdev *mdev);
+	/* What a driver has set is forgotten, and nothing of it is sent in this epoch. */
+	void (*reset)(struct mdev *mdev, uint64_t epoch);
+	/* The function has become bus master. NULL if that does not matter. */
+	void (*bus_master)(struct mdev *mdev);
+	/* Let nobody find the device any more. With tvq.lock. */
+	void (*forget)(struct mdev *mdev);
+};
+
 struct msi_entry {
 	uint64_t address;
 	uint32_t data;
@@ -95,18 +116,20 @@ struct msi_entry {
 
 struct mdev {
 	struct tvq *tvq;
+	const struct mdev_access *access;
+	struct pci *pci;			/* the function, and the memory that it sees */
+	struct mem *mem;
 	const struct mdev_type *type;
 	uint64_t id;
 	struct mdev_params params;		/* complete; mac, capacity: under lock */
 	uint64_t features;			/* offered */
 	uint16_t num_vqs;
 	uint16_t num_vectors;
-	uint32_t slot;				/* doorbell page */
 	uint32_t config_len;
 
 	struct mailbox mbox;
 	_Atomic uint64_t kicked[VIRTIO_TVQ_DEVICE_VQS_MAX / 64];	/* a bit for each queue */
-	_Atomic bool send_pending;		/* the function has become bus master */
+	_Atomic bool bus_master;		/* the function has become that */
 
 	/* The worker writes these under lock, and reads them without; others read under it. */
 	pthread_mutex_t lock;
@@ -118,12 +141,14 @@ struct mdev {
 	uint64_t epoch;
 	bool dying;
 	uint64_t driver_features;
-	uint16_t config_vector;
-	uint32_t given_generation;		/* of the configuration that the driver got last */
 	struct virtq *vqs;
 	struct vq_chain chain;
 	void *priv;				/* of the type */
 
+	/* Of managed devices alone */
+	uint32_t slot;				/* doorbell page */
+	uint16_t config_vector;
+	uint32_t given_generation;		/* of the configuration that the driver got last */
 	pthread_mutex_t msi_lock;		/* guards msi and msi_epoch */
 	uint64_t msi_epoch;
 	struct msi_entry *msi;
@@ -135,6 +160,32 @@ const struct mdev_type *mdev_type_by_id(uint32_t type);
 const struct mdev_type *mdev_type_by_name(const char *name);
 const struct mdev_type *mdev_type_at(unsigned int i);
 
+int mdev_prepare(struct tvq *tvq, const struct mdev_params *wanted, bool managed,
+		 struct mdev **out);
+void mdev_set_access(struct mdev *mdev, const struct mdev_access *access, struct pci *pci);
+int mdev_start_worker(struct mdev *mdev);
+void mdev_free(struct mdev *mdev);
+bool mdev_name_ok(const char *name);
+
+/* For any thread that keeps the device from going: with tvq.lock, or in its function's thread */
+void mdev_kick(struct mdev *mdev);
+void mdev_kick_queue(struct mdev *mdev, uint16_t index);
+/* With tvq.lock */
+struct mdev *mdev_find_name(struct tvq *tvq, const char *name);
+
+/* In the worker */
+bool mdev_has(const struct mdev *mdev, unsigned int bit);
+void mdev_reset(struct mdev *mdev);
+void mdev_set_status(struct mdev *mdev, uint8_t status);
+void mdev_needs_reset(struct mdev *mdev);
+void mdev_config_changed(struct mdev *mdev);
+void mdev_stop_queue(struct mdev *mdev, uint16_t index);
+void mdev_notify(struct mdev *mdev, struct virtq *vq);
+
+/*
+ * Managed devices
+ */
+
 /* The description of a new device: how long it may be, and what it is. */
 struct mdev_reply {
 	uint32_t room;
@@ -142,33 +193,38 @@ struct mdev_reply {
 	uint8_t *buf;				/* the caller frees it, whatever was returned */
 };
 
-int mdev_create(struct tvq *tvq, const struct mdev_params *wanted, uint64_t id, bool announce,
-		struct mdev_reply *reply, uint64_t *new_id);
-bool mdev_name_ok(const char *name);
-
-/* With tvq.lock, in any thread */
-struct mdev *mdev_find(struct tvq *tvq, uint64_t id);
-struct mdev *mdev_find_name(struct tvq *tvq, const char *name);
-void mdev_doorbell(struct tvq *tvq, uint64_t slot, uint32_t value, uint32_t len);
-void mdev_kick(struct mdev *mdev);
-void mdev_written(void *dev, uint16_t id, uint64_t cookie);
-
+int managed_create(struct tvq *tvq, const struct mdev_params *params, uint64_t id, bool announce,
+		   struct mdev_reply *reply, uint64_t *new_id);
+/* With tvq.lock */
+struct mdev *managed_find(struct tvq *tvq, uint64_t id);
+/* In the socket thread */
+void managed_doorbell(struct tvq *tvq, uint64_t slot, uint32_t value, uint32_t len);
+void managed_written(struct tvq *tvq, uint16_t id, uint64_t cookie);
 /* In the worker */
-bool mdev_has(const struct mdev *mdev, unsigned int bit);
-void mdev_reset(struct mdev *mdev);
-void mdev_remove(struct mdev *mdev, bool announce);
-void mdev_set_status(struct mdev *mdev, uint8_t status);
-void mdev_needs_reset(struct mdev *mdev);
-void mdev_config_changed(struct mdev *mdev);
-void mdev_set_config_vector(struct mdev *mdev, uint16_t vector);
-void mdev_kick_queue(struct mdev *mdev, uint16_t index);
-void mdev_stop_queue(struct mdev *mdev, uint16_t index);
-void mdev_notify(struct mdev *mdev, struct virtq *vq);
-void mdev_msi_set(struct mdev *mdev, uint16_t first, uint16_t count,
-		  const struct virtio_tvq_msi_entry *entries);
-void mdev_msi_get(struct mdev *mdev, uint16_t first, uint16_t count,
-		  struct virtio_tvq_msi_entry *entries);
-void mdev_info(struct mdev *mdev, void *buf);
-uint32_t mdev_info_len(const struct mdev *mdev);
+void managed_remove(struct mdev *mdev, bool announce);
+void managed_set_config_vector(struct mdev *mdev, uint16_t vector);
+void managed_msi_set(struct mdev *mdev, uint16_t first, uint16_t count,
+		     const struct virtio_tvq_msi_entry *entries);
+void managed_msi_get(struct mdev *mdev, uint16_t first, uint16_t count,
+		     struct virtio_tvq_msi_entry *entries);
+void managed_info(struct mdev *mdev, void *buf);
+uint32_t managed_info_len(const struct mdev *mdev);
+
+/*
+ * Devices that are PCI functions of their own
+ */
+
+struct plain_options {
+	const char *socket;
+	struct mdev_params params;
+};
+
+int plain_start(struct tvq *tvq, const struct plain_options *opt);
+void plain_stop(struct plain *plain);
+void plain_free(struct plain *plain);
+/* With tvq.lock */
+struct mdev *plain_find_name(struct tvq *tvq, const char *name);
+struct mdev *plain_mdev(struct plain *plain);
+bool mdev_is_plain(const struct mdev *mdev);
 
 #endif

@@ -38,17 +38,17 @@ struct mem_window {
 /*
  * A client that shortens the file behind a window makes accesses to it fail with
  * SIGBUS. They are let through to memory that nobody sees. The thread that is hit
- * is in a section, or the socket thread, so the list of files does not change.
+ * is in a section, or the socket thread, so the list of files does not change. It
+ * works on the memory of one client at a time, this one.
  */
-static struct mem *sigbus_mem;
+static __thread struct mem *mine;
 
 static void handle_sigbus(int sig, siginfo_t *info, void *context)
 {
 	uint8_t *at = info->si_addr, *page = (uint8_t *)((uintptr_t)at & ~4095ul);
-	struct mem *mem = __atomic_load_n(&sigbus_mem, __ATOMIC_RELAXED);
 	struct mem_file *file;
 
-	for (file = mem ? mem->files : NULL; file; file = file->next) {
+	for (file = mine ? mine->files : NULL; file; file = file->next) {
 		if (at < file->base || at >= file->base + file->size)
 			continue;
 		if (mmap(page, 4096, PROT_READ | PROT_WRITE,
@@ -73,14 +73,12 @@ void mem_init(struct mem *mem)
 	pthread_mutex_init(&mem->wait_lock, NULL);
 	pthread_cond_init(&mem->wait_cond, NULL);
 	mem->epoch = 1;
-	__atomic_store_n(&sigbus_mem, mem, __ATOMIC_RELAXED);
 	sigaction(SIGBUS, &action, NULL);
 }
 
 void mem_exit(struct mem *mem)
 {
 	mem_unmap_all(mem);
-	__atomic_store_n(&sigbus_mem, NULL, __ATOMIC_RELAXED);
 	free(mem->windows);
 	pthread_cond_destroy(&mem->wait_cond);
 	pthread_mutex_destroy(&mem->wait_lock);
@@ -196,6 +194,7 @@ int mem_map(struct mem *mem, uint64_t gpa, uint64_t size, uint64_t offset, unsig
 	if (!size || gpa + (size - 1) < gpa || offset + size < offset)
 		return -EINVAL;
 
+	mine = mem;
 	pthread_rwlock_wrlock(&mem->lock);
 	i = window_find(mem, gpa);
 	if (i < mem->num_windows && mem->windows[i].gpa <= gpa + (size - 1)) {
@@ -313,6 +312,7 @@ uint64_t mem_epoch(struct mem *mem)
 
 bool mem_enter_quiet(struct mem *mem, uint64_t epoch)
 {
+	mine = mem;
 	pthread_rwlock_rdlock(&mem->lock);
 	if (mem->epoch == epoch)
 		return true;
@@ -322,6 +322,7 @@ bool mem_enter_quiet(struct mem *mem, uint64_t epoch)
 
 bool mem_enter(struct mem *mem, uint64_t epoch)
 {
+	mine = mem;
 	pthread_rwlock_rdlock(&mem->lock);
 	if (mem->epoch == epoch && mem->bus_master)
 		return true;

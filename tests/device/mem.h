@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause */
 /*
- * Guest memory.
+ * Guest memory: that of one client, as it is seen by one PCI function.
  *
  * The client gives windows of guest memory (VFIO_USER_DMA_MAP) and takes them
  * back. All that the device reads and writes there, it reads and writes in a

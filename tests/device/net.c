@@ -375,7 +375,7 @@ static int receive(struct mdev *mdev, struct virtq *vq, const struct frame *fram
 {
 	struct virtio_net_hdr_v1 hdr = { 0 };
 	struct net *net = mdev->priv;
-	struct mem *mem = &mdev->tvq->mem;
+	struct mem *mem = mdev->mem;
 	uint64_t done = 0, at, part;
 	int num, i;
 
@@ -416,13 +416,13 @@ static bool serve_rx(struct mdev *mdev, struct virtq *vq)
 		frame = take_frame(net, pair);
 		if (!frame)
 			return false;
-		if (!mem_enter(&mdev->tvq->mem, mdev->epoch)) {
+		if (!mem_enter(mdev->mem, mdev->epoch)) {
 			untake_frame(net, pair, frame);
 			return false;
 		}
 		vq_disable_notify(vq);
 		ret = receive(mdev, vq, frame);
-		mem_leave(&mdev->tvq->mem);
+		mem_leave(mdev->mem);
 		if (!ret) {
 			untake_frame(net, pair, frame);
 			return false;
@@ -438,7 +438,7 @@ static bool serve_rx(struct mdev *mdev, struct virtq *vq)
 
 static bool serve_tx(struct mdev *mdev, struct virtq *vq)
 {
-	struct mem *mem = &mdev->tvq->mem;
+	struct mem *mem = mdev->mem;
 	struct net *net = mdev->priv;
 	struct vq_chain *chain = &mdev->chain;
 	unsigned int budget;
@@ -626,7 +626,7 @@ static uint8_t ctrl_command(struct mdev *mdev, const uint8_t *cmd, size_t len)
 
 static bool serve_ctrl(struct mdev *mdev, struct virtq *vq)
 {
-	struct mem *mem = &mdev->tvq->mem;
+	struct mem *mem = mdev->mem;
 	struct vq_chain *chain = &mdev->chain;
 	unsigned int budget;
 	uint8_t cmd[CTRL_MAX], ack;

@@ -54,7 +54,7 @@ static void rng_reset(struct mdev *mdev)
 
 static bool rng_serve(struct mdev *mdev, struct virtq *vq)
 {
-	struct mem *mem = &mdev->tvq->mem;
+	struct mem *mem = mdev->mem;
 	unsigned int budget;
 	uint8_t buf[4096];
 	uint64_t done;

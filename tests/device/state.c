@@ -220,7 +220,7 @@ static int load_device(struct tvq *tvq, char *line)
 		if (!get_field(&params, field))
 			return -EINVAL;
 	}
-	err = mdev_create(tvq, &params, id, false, NULL, NULL);
+	err = managed_create(tvq, &params, id, false, NULL, NULL);
 	if (err) {
 		log_error("device %" PRIu64 " cannot be made again: status %d, qualifier %d", id,
 			  err >> 16, err & 0xffff);

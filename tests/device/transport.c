@@ -26,7 +26,7 @@ static void command_free(struct command *cmd)
 static void answer(struct command *cmd, uint32_t ack, const void *data, uint32_t len)
 {
 	struct transport *transport = &cmd->tvq->transport;
-	struct mem *mem = &cmd->tvq->mem;
+	struct mem *mem = &cmd->tvq->pci.mem;
 	uint32_t written = 0;
 	bool notify;
 
@@ -80,7 +80,7 @@ static void cancel_command(struct job *job)
 /* Read a command that was taken. In a section. Return: 0, CMD_ERR, -1 if it cannot be answered. */
 static int read_command(struct command *cmd, struct virtio_tvq_hdr *hdr)
 {
-	struct mem *mem = &cmd->tvq->mem;
+	struct mem *mem = &cmd->tvq->pci.mem;
 	uint64_t len = cmd->chain.out_len;
 
 	if (len < sizeof(*hdr) || vq_read(mem, &cmd->chain, 0, hdr, sizeof(*hdr)))
@@ -119,7 +119,7 @@ static int dispatch(struct command *cmd, const struct virtio_tvq_hdr *hdr)
 		return 0;
 	}
 	pthread_mutex_lock(&tvq->lock);
-	mdev = mdev_find(tvq, cmd->device_id);
+	mdev = managed_find(tvq, cmd->device_id);
 	if (mdev) {
 		cmd->mdev = mdev;
 		mailbox_post(&mdev->mbox, &cmd->job);
@@ -134,7 +134,7 @@ static bool take_command(struct transport *transport)
 	struct tvq *tvq = transport->tvq;
 	struct virtio_tvq_hdr hdr;
 	struct command *cmd;
-	uint64_t epoch = mem_epoch(&tvq->mem);
+	uint64_t epoch = mem_epoch(&tvq->pci.mem);
 	int ret, err = 0;
 
 	cmd = calloc(1, sizeof(*cmd));
@@ -142,9 +142,9 @@ static bool take_command(struct transport *transport)
 		return false;
 	cmd->tvq = tvq;
 	cmd->epoch = epoch;
-	if (!mem_enter(&tvq->mem, epoch)) {
+	if (!mem_enter(&tvq->pci.mem, epoch)) {
 		command_free(cmd);
-		return mem_epoch(&tvq->mem) != epoch;
+		return mem_epoch(&tvq->pci.mem) != epoch;
 	}
 	pthread_mutex_lock(&transport->lock);
 	if (transport->epoch != epoch || !pci_running(&tvq->pci)) {
@@ -161,7 +161,7 @@ static bool take_command(struct transport *transport)
 	pthread_mutex_unlock(&transport->lock);
 	if (ret > 0)
 		err = read_command(cmd, &hdr);
-	mem_leave(&tvq->mem);
+	mem_leave(&tvq->pci.mem);
 	if (ret <= 0) {
 		command_free(cmd);
 		return false;
@@ -222,17 +222,16 @@ void transport_kick(struct transport *transport)
 }
 
 /* In the socket thread. */
-int transport_enable(struct transport *transport, uint16_t size, uint64_t desc, uint64_t driver,
-		     uint64_t device, uint16_t vector, bool event_idx, bool indirect)
+int transport_enable(struct transport *transport, const struct vq_setup *setup, uint16_t vector)
 {
 	int ret = -1;
 
 	pthread_mutex_lock(&transport->lock);
-	if (vq_addresses_ok(size, desc, driver, device)) {
-		ret = vq_enable(&transport->vq, size, desc, driver, device, event_idx, indirect);
+	if (vq_addresses_ok(setup) && !vq_enable(&transport->vq, setup)) {
 		transport->vq.vector = vector;
-		transport->epoch = mem_epoch(&transport->tvq->mem);
+		transport->epoch = mem_epoch(&transport->tvq->pci.mem);
 		transport->failed = false;
+		ret = 0;
 	}
 	pthread_mutex_unlock(&transport->lock);
 	return ret;
@@ -254,7 +253,7 @@ int transport_start(struct transport *transport, struct tvq *tvq)
 	pthread_mutex_init(&transport->wake_lock, NULL);
 	pthread_cond_init(&transport->wake_cond, NULL);
 	pthread_mutex_init(&transport->lock, NULL);
-	vq_init(&transport->vq, &tvq->mem, TRANSPORT_QUEUE);
+	vq_init(&transport->vq, &tvq->pci.mem, TRANSPORT_QUEUE);
 	if (pthread_create(&transport->thread, NULL, transport_thread, transport))
 		return -1;
 	if (pthread_create(&transport->mgmt_thread, NULL, mgmt_thread, transport)) {

@@ -51,8 +51,7 @@ struct transport {
 int transport_start(struct transport *transport, struct tvq *tvq);
 void transport_stop(struct transport *transport);
 void transport_kick(struct transport *transport);
-int transport_enable(struct transport *transport, uint16_t size, uint64_t desc, uint64_t driver,
-		     uint64_t device, uint16_t vector, bool event_idx, bool indirect);
+int transport_enable(struct transport *transport, const struct vq_setup *setup, uint16_t vector);
 void transport_disable(struct transport *transport);
 
 void command_ok(struct command *cmd, const void *data, uint32_t len);

@@ -2,6 +2,7 @@
 /* The reference device as a whole: start, reset, end. */
 #include <dirent.h>
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,76 +29,122 @@ void tvq_default_options(struct tvq_options *opt)
 	opt->mac_prefix[0] = (opt->mac_prefix[0] & ~1) | 2;
 }
 
-static int dma_map(void *dev, uint64_t gpa, uint64_t size, uint64_t offset, unsigned int flags,
-		   int fd)
-{
-	struct tvq *tvq = dev;
-	int ret = mem_map(&tvq->mem, gpa, size, offset, flags, fd);
+/*
+ * The management device as a PCI function: in the socket thread
+ */
 
-	log_debug("map %#llx+%#llx%s: %d", (unsigned long long)gpa, (unsigned long long)size,
-		  fd < 0 ? ", by message" : "", ret);
-	return ret;
+static struct tvq *tvq_of(struct pci *pci)
+{
+	return container_of(pci, struct tvq, pci);
 }
 
-static void dma_unmap(void *dev, uint64_t gpa, uint64_t size, bool all)
+static bool mgmt_features_ok(struct pci *pci, uint64_t features)
 {
-	struct tvq *tvq = dev;
-
-	log_debug("unmap %#llx+%#llx%s", (unsigned long long)gpa, (unsigned long long)size,
-		  all ? ", all" : "");
-	if (all)
-		mem_unmap_all(&tvq->mem);
-	else
-		mem_unmap(&tvq->mem, gpa, size);
+	return features & BIT64(VIRTIO_F_TRANSPT_VQ);
 }
 
-static void device_reset(void *dev)
+static void mgmt_status(struct pci *pci, uint8_t set)
 {
-	struct tvq *tvq = dev;
-
-	log_info("the client resets the function");
-	pci_reset(&tvq->pci);
+	if (set & S_DRIVER_OK)
+		transport_kick(&tvq_of(pci)->transport);
 }
-
-static void disconnected(void *dev)
-{
-	struct tvq *tvq = dev;
-
-	pci_reset(&tvq->pci);
-	mem_unmap_all(&tvq->mem);
-}
-
-static const struct vfu_ops vfu_ops = {
-	.region_size = pci_region_size,
-	.region_read = pci_region_read,
-	.region_write = pci_region_write,
-	.dma_map = dma_map,
-	.dma_unmap = dma_unmap,
-	.reset = device_reset,
-	.disconnected = disconnected,
-	.written = mdev_written,
-};
 
 /* Every worker compares the epoch when it wakes. */
-void tvq_reset_all(struct tvq *tvq)
+static void mgmt_reset(struct pci *pci)
 {
+	struct tvq *tvq = tvq_of(pci);
 	uint32_t i;
 
+	transport_disable(&tvq->transport);
 	pthread_mutex_lock(&tvq->lock);
 	for (i = 0; i < tvq->num_devices; i++)
 		mailbox_wake(&tvq->devices[i]->mbox);
 	pthread_mutex_unlock(&tvq->lock);
 }
 
-/* The function has become bus master. */
-void tvq_kick_all(struct tvq *tvq)
+static void mgmt_kick(struct pci *pci)
 {
+	struct tvq *tvq = tvq_of(pci);
 	uint32_t i;
 
+	transport_kick(&tvq->transport);
 	pthread_mutex_lock(&tvq->lock);
 	for (i = 0; i < tvq->num_devices; i++)
 		mdev_kick(tvq->devices[i]);
 	pthread_mutex_unlock(&tvq->lock);
+}
+
+static bool mgmt_enable(struct pci *pci, uint16_t index)
+{
+	struct vq_setup setup;
+
+	pci_queue_setup(pci, index, &setup);
+	return !transport_enable(&tvq_of(pci)->transport, &setup, pci_queue_vector(pci, index));
+}
+
+static void mgmt_notify(struct pci *pci, uint16_t index, uint32_t data, uint32_t len)
+{
+	if ((uint16_t)data == TRANSPORT_QUEUE)
+		transport_kick(&tvq_of(pci)->transport);
+}
+
+static void mgmt_doorbell(struct pci *pci, uint64_t offset, uint32_t value, uint32_t len)
+{
+	if (!(offset % VIRTIO_TVQ_DOORBELL_SIZE))
+		managed_doorbell(tvq_of(pci), offset / VIRTIO_TVQ_DOORBELL_SIZE, value, len);
+}
+
+static void mgmt_written(struct pci *pci, uint16_t id, uint64_t cookie)
+{
+	managed_written(tvq_of(pci), id, cookie);
+}
+
+static const struct pci_ops mgmt_ops = {
+	.features_ok = mgmt_features_ok,
+	.status = mgmt_status,
+	.reset = mgmt_reset,
+	.kick = mgmt_kick,
+	.enable = mgmt_enable,
+	.notify = mgmt_notify,
+	.doorbell = mgmt_doorbell,
+	.written = mgmt_written,
+};
+
+static int make_function(struct tvq *tvq)
+{
+	const struct pci_setup setup = {
+		.name = "the management device",
+		.ops = &mgmt_ops,
+		.device_id = VIRTIO_TVQ_PCI_DEVICE_ID,
+		.subsystem_id = VIRTIO_TVQ_PCI_DEVICE_ID,
+		.class = 0xff0000,	/* no class of its own */
+		.features = BIT64(F_VERSION_1) | BIT64(F_ACCESS_PLATFORM) |
+			    BIT64(F_RING_INDIRECT) | BIT64(F_RING_EVENT_IDX) |
+			    BIT64(VIRTIO_F_TRANSPT_VQ),
+		.num_vectors = MGMT_VECTORS,
+		.first_queue = TRANSPORT_QUEUE,
+		.num_queues = 1,
+		.hidden_queues = true,
+		.doorbell_length = (uint64_t)tvq->opt.devices_max * VIRTIO_TVQ_DOORBELL_SIZE,
+		.vendor_cap = &tvq->cap,
+		.vendor_cap_len = sizeof(tvq->cap),
+	};
+
+	tvq->cap = (struct virtio_tvq_pci_cap){
+		.cap_vndr = PCI_CAP_ID_VNDR,
+		.cap_len = sizeof(tvq->cap),
+		.cfg_type = 9,		/* VIRTIO_PCI_CAP_VENDOR_CFG */
+		.vendor_id = htole16(TVQ_VENDOR),
+		.version = htole16(VIRTIO_TVQ_CAP_VERSION),
+		.magic = htole32(VIRTIO_TVQ_CAP_MAGIC),
+		.transport_queue_index = htole16(TRANSPORT_QUEUE),
+		.doorbell_bar = BAR_DOORBELL,
+		.doorbell_length = htole64(setup.doorbell_length),
+	};
+	if (pci_init(&tvq->pci, &setup))
+		return -ENOMEM;
+	pci_set_queue_size(&tvq->pci, TRANSPORT_QUEUE, tvq->opt.transport_queue_size);
+	return 0;
 }
 
 /* The list of devices has changed without the driver's doing. */
@@ -174,6 +221,8 @@ static void stop_workers(struct tvq *tvq)
 	pthread_mutex_lock(&tvq->lock);
 	for (i = 0; i < tvq->num_devices; i++)
 		mailbox_stop(&tvq->devices[i]->mbox);
+	for (i = 0; i < tvq->num_plain; i++)
+		mailbox_stop(&plain_mdev(tvq->plain[i])->mbox);
 	while (tvq->num_workers)
 		pthread_cond_wait(&tvq->gone, &tvq->lock);
 	pthread_mutex_unlock(&tvq->lock);
@@ -188,23 +237,23 @@ static void stop_workers(struct tvq *tvq)
  */
 int tvq_start(struct tvq *tvq, const struct tvq_options *opt)
 {
+	uint32_t i;
 	int ret;
 
 	memset(tvq, 0, sizeof(*tvq));
 	tvq->opt = *opt;
 	tvq->next_id = 1;
-	mem_init(&tvq->mem);
 	pthread_mutex_init(&tvq->create_lock, NULL);
 	pthread_mutex_init(&tvq->lock, NULL);
 	pthread_cond_init(&tvq->gone, NULL);
 	tvq->devices = calloc(opt->devices_max, sizeof(*tvq->devices));
 	tvq->slots = calloc(opt->devices_max, sizeof(*tvq->slots));
-	if (!tvq->devices || !tvq->slots || vfu_init(&tvq->vfu, &vfu_ops, tvq, PCI_VECTORS) ||
+	tvq->plain = calloc(opt->num_pci + 1, sizeof(*tvq->plain));
+	if (!tvq->devices || !tvq->slots || !tvq->plain || make_function(tvq) ||
 	    transport_start(&tvq->transport, tvq)) {
 		log_error("out of memory or threads");
 		return -1;
 	}
-	pci_init(&tvq->pci, tvq);
 
 	ret = state_init(&tvq->state, opt->state_dir);
 	if (ret)
@@ -216,7 +265,11 @@ int tvq_start(struct tvq *tvq, const struct tvq_options *opt)
 		goto fail;
 	if (state_load(tvq) || state_save(tvq))
 		goto fail;
-	ret = vfu_listen(&tvq->vfu, opt->socket);
+	for (i = 0; i < opt->num_pci; i++) {
+		if (plain_start(tvq, &opt->pci[i]))
+			goto fail;
+	}
+	ret = vfu_listen(&tvq->pci.vfu, opt->socket);
 	if (ret) {
 		log_error("socket %s: %s", opt->socket, strerror(-ret));
 		goto fail;
@@ -231,7 +284,7 @@ fail:
 /* Serve until stop_fd is readable. */
 int tvq_run(struct tvq *tvq, int stop_fd)
 {
-	int ret = vfu_run(&tvq->vfu, stop_fd);
+	int ret = vfu_run(&tvq->pci.vfu, stop_fd);
 
 	if (ret)
 		log_error("socket %s: %s", tvq->opt.socket, strerror(-ret));
@@ -240,19 +293,25 @@ int tvq_run(struct tvq *tvq, int stop_fd)
 
 void tvq_stop(struct tvq *tvq)
 {
-	if (tvq->vfu.listen_fd >= 0)
+	uint32_t i;
+
+	if (tvq->pci.vfu.listen_fd >= 0)
 		unlink(tvq->opt.socket);
-	mem_new_epoch(&tvq->mem);
+	mem_new_epoch(&tvq->pci.mem);
+	for (i = 0; i < tvq->num_plain; i++)
+		plain_stop(tvq->plain[i]);
 	transport_stop(&tvq->transport);
 	stop_workers(tvq);
 	switch_stop(&tvq->net_switch);
 	remove_disk_dir(tvq);
 	state_exit(&tvq->state);
-	vfu_exit(&tvq->vfu);
-	mem_exit(&tvq->mem);
+	for (i = 0; i < tvq->num_plain; i++)
+		plain_free(tvq->plain[i]);
+	pci_exit(&tvq->pci);
 	free(tvq->disk_dir);
 	free(tvq->devices);
 	free(tvq->slots);
+	free(tvq->plain);
 	pthread_cond_destroy(&tvq->gone);
 	pthread_mutex_destroy(&tvq->lock);
 	pthread_mutex_destroy(&tvq->create_lock);

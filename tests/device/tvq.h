@@ -2,25 +2,32 @@
 /*
  * The reference device as a whole.
  *
- *	client (QEMU)
- *	  | vfio-user			vfu.c	socket thread
- *	PCI function			pci.c	socket thread
- *	  | transport virtqueue		transport.c	transport thread
- *	commands			cmds.c	of the management device: its own thread;
- *	  |					of a managed device: that one's worker
- *	managed devices			mdev.c	a worker thread each
+ *	client (QEMU)			one for each function
+ *	  | vfio-user			vfu.c		socket thread of the function
+ *	PCI function			pci.c		socket thread
+ *	  |			\
+ *	  | transport virtqueue	 \	transport.c	transport thread
+ *	commands		  |	cmds.c		of the management device: its own
+ *	  |			  |			thread; of a managed device: that
+ *	  |			  |			one's worker
+ *	managed devices		  |	managed.c
+ *	  |		plain functions	plain.c		of --pci: the registers in the socket
+ *	  |			  |			thread, all else in the worker
+ *	devices, a worker thread each	mdev.c
  *	  |
  *	device types			blk.c net.c rng.c
  *
- * The worker of a managed device owns all of its state: it executes the device's
- * commands and serves its queues. So commands for one device take effect in
- * order, a reset finds nobody else at work, and what is slow, is slow for that
- * device alone.
+ * A device type does not know how a driver reaches its devices (struct mdev_access).
+ *
+ * The worker of a device owns all of its state: it executes what the driver asks
+ * for and serves its queues. So commands for one device take effect in order, a
+ * reset finds nobody else at work, and what is slow, is slow for that device alone.
  *
  * Locks, outermost first:
  *	tvq.create_lock		one creation at a time
  *	state.lock		one write of the state file at a time
- *	mem.lock		guest memory; for reading: a section (mem.h)
+ *	mem.lock		guest memory of a function; for reading: a section (mem.h)
+ *	plain.lock		how many of its jobs are done
  *	transport.lock		the used side of the transport virtqueue
  *	tvq.lock		the table of managed devices and the limits
  *	blk.lock		requests of a disk
@@ -37,12 +44,10 @@
 #include <endian.h>
 #include <linux/virtio_tvq.h>
 
-#include "mem.h"
 #include "pci.h"
 #include "state.h"
 #include "switch.h"
 #include "transport.h"
-#include "vfu.h"
 
 #define TVQ_VENDOR		0x1af4
 #define TVQ_DEVICES_LIMIT	65536
@@ -66,6 +71,12 @@
 
 #define BIT64(n)		(1ull << (n))
 
+/* Of the management device: */
+#define MGMT_VECTORS		8
+#define TRANSPORT_QUEUE		1	/* the transport virtqueue alone, outside num_queues */
+
+struct plain_options;
+
 struct tvq_options {
 	const char *socket;
 	const char *control;
@@ -80,15 +91,17 @@ struct tvq_options {
 	uint16_t queue_size;			/* 0: the type's own */
 	uint16_t transport_queue_size;
 	uint8_t mac_prefix[3];
+	const struct plain_options *pci;	/* devices that are functions of their own */
+	uint32_t num_pci;
 };
 
 struct mdev;
+struct plain;
 
 struct tvq {
 	struct tvq_options opt;
-	struct mem mem;
-	struct vfu vfu;
 	struct pci pci;
+	struct virtio_tvq_pci_cap cap;
 	struct transport transport;
 	struct state state;
 	struct net_switch net_switch;
@@ -103,7 +116,9 @@ struct tvq {
 	struct mdev **devices;		/* num_devices of them, by rising id */
 	uint32_t num_devices;
 	struct mdev **slots;		/* by doorbell page */
-	uint32_t num_workers;		/* threads of managed devices that run */
+	struct plain **plain;		/* num_plain of them; none goes before the end */
+	uint32_t num_plain;
+	uint32_t num_workers;		/* threads of devices that run */
 	uint32_t vqs_used;
 	uint32_t vectors_used;
 	uint64_t next_id;
@@ -115,8 +130,6 @@ int tvq_start(struct tvq *tvq, const struct tvq_options *opt);
 int tvq_run(struct tvq *tvq, int stop_fd);
 void tvq_stop(struct tvq *tvq);
 
-void tvq_kick_all(struct tvq *tvq);
-void tvq_reset_all(struct tvq *tvq);
 void tvq_announce(struct tvq *tvq);
 
 #endif

@@ -50,14 +50,15 @@ int vfu_init(struct vfu *vfu, const struct vfu_ops *ops, void *dev, unsigned int
 	vfu->fd = -1;
 	pthread_mutex_init(&vfu->send_lock, NULL);
 	pthread_mutex_init(&vfu->irq_lock, NULL);
-	for (i = 0; i < VFU_IRQS_MAX; i++)
-		vfu->irq[i].fd = -1;
+	vfu->irq = calloc(num_irqs, sizeof(*vfu->irq));
 	vfu->pending = calloc(65536, sizeof(*vfu->pending));
 	vfu->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!vfu->pending || vfu->wake_fd < 0) {
+	if (!vfu->irq || !vfu->pending || vfu->wake_fd < 0) {
 		vfu_exit(vfu);
 		return -ENOMEM;
 	}
+	for (i = 0; i < num_irqs; i++)
+		vfu->irq[i].fd = -1;
 	return 0;
 }
 
@@ -70,6 +71,7 @@ void vfu_exit(struct vfu *vfu)
 	free(vfu->in);
 	free(vfu->out);
 	free(vfu->pending);
+	free(vfu->irq);
 	pthread_mutex_destroy(&vfu->send_lock);
 	pthread_mutex_destroy(&vfu->irq_lock);
 }
@@ -321,7 +323,7 @@ static void irqs_drop(struct vfu *vfu)
 	unsigned int i;
 
 	pthread_mutex_lock(&vfu->irq_lock);
-	for (i = 0; i < VFU_IRQS_MAX; i++) {
+	for (i = 0; i < vfu->num_irqs; i++) {
 		irq_set_fd(&vfu->irq[i], -1);
 		vfu->irq[i].masked = false;
 		vfu->irq[i].pending = false;

@@ -20,7 +20,6 @@
 #define VFU_CONFIG	7
 #define VFU_IRQ_TYPES	5
 #define VFU_MSIX	2
-#define VFU_IRQS_MAX	64
 
 struct vfu;
 
@@ -81,7 +80,7 @@ struct vfu {
 
 	/* irq_lock guards these. Innermost too. */
 	pthread_mutex_t irq_lock;
-	struct vfu_irq irq[VFU_IRQS_MAX];
+	struct vfu_irq *irq;		/* num_irqs of them */
 };
 
 int vfu_init(struct vfu *vfu, const struct vfu_ops *ops, void *dev, unsigned int num_irqs);

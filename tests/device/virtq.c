@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "tvq.h"
 #include "virtq.h"
 
 #define PAGE		4096u
@@ -47,11 +48,16 @@ static uint32_t device_len(uint16_t size)
 	return USED_RING(size) + 2;	/* with avail_event */
 }
 
-bool vq_addresses_ok(uint16_t size, uint64_t desc, uint64_t driver, uint64_t device)
+static bool address_ok(uint64_t gpa, uint32_t align, uint32_t len)
 {
-	return !(desc & 15) && !(driver & 1) && !(device & 3) &&
-	       desc + desc_len(size) > desc && driver + driver_len(size) > driver &&
-	       device + device_len(size) > device;
+	return !(gpa & (align - 1)) && gpa + len > gpa;
+}
+
+bool vq_addresses_ok(const struct vq_setup *setup)
+{
+	return address_ok(setup->desc, 16, desc_len(setup->size)) &&
+	       address_ok(setup->driver, 2, driver_len(setup->size)) &&
+	       address_ok(setup->device, 4, device_len(setup->size));
 }
 
 static int area_init(struct vq_area *area, uint64_t gpa, uint32_t len)
@@ -110,21 +116,23 @@ static void put32(struct vq_area *area, uint32_t offset, uint32_t value)
 	__atomic_store_n((uint32_t *)area_at(area, offset), htole32(value), __ATOMIC_RELAXED);
 }
 
-int vq_enable(struct virtq *vq, uint16_t size, uint64_t desc, uint64_t driver, uint64_t device,
-	      bool event_idx, bool indirect)
+/* The size and the addresses have been checked. */
+int vq_enable(struct virtq *vq, const struct vq_setup *setup)
 {
+	uint16_t size = setup->size;
+
 	vq->size = size;
-	vq->event_idx = event_idx;
-	vq->indirect = indirect;
+	vq->event_idx = setup->features & BIT64(F_RING_EVENT_IDX);
+	vq->indirect = setup->features & BIT64(F_RING_INDIRECT);
 	vq->avail_idx = 0;
 	vq->used_idx = 0;
 	vq->fill = 0;
 	vq->signalled_valid = false;
 	vq->broken = false;
 	vq->generation = 0;
-	if (area_init(&vq->desc, desc, desc_len(size)) ||
-	    area_init(&vq->driver, driver, driver_len(size)) ||
-	    area_init(&vq->device, device, device_len(size))) {
+	if (area_init(&vq->desc, setup->desc, desc_len(size)) ||
+	    area_init(&vq->driver, setup->driver, driver_len(size)) ||
+	    area_init(&vq->device, setup->device, device_len(size))) {
 		vq_disable(vq);
 		return -ENOMEM;
 	}

@@ -53,11 +53,19 @@ struct vq_chain {
 	unsigned int room;
 };
 
+/* How a driver sets a queue up. */
+struct vq_setup {
+	uint16_t size;
+	uint64_t desc;
+	uint64_t driver;
+	uint64_t device;
+	uint64_t features;		/* negotiated */
+};
+
 void vq_init(struct virtq *vq, struct mem *mem, uint16_t index);
 bool vq_size_ok(uint32_t size, uint32_t max);
-bool vq_addresses_ok(uint16_t size, uint64_t desc, uint64_t driver, uint64_t device);
-int vq_enable(struct virtq *vq, uint16_t size, uint64_t desc, uint64_t driver, uint64_t device,
-	      bool event_idx, bool indirect);
+bool vq_addresses_ok(const struct vq_setup *setup);
+int vq_enable(struct virtq *vq, const struct vq_setup *setup);
 void vq_disable(struct virtq *vq);
 
 int vq_pop(struct virtq *vq, struct vq_chain *chain);

@@ -95,7 +95,7 @@ void client_disconnect(struct client *c)
 {
 	int i;
 
-	for (i = 0; i < PCI_VECTORS; i++) {
+	for (i = 0; i < MGMT_VECTORS; i++) {
 		if (c->irq_fd[i] > 0)
 			close(c->irq_fd[i]);
 		c->irq_fd[i] = 0;

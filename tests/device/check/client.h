@@ -76,7 +76,7 @@ struct client {
 	int memfd;
 	uint8_t *mem;
 	uint64_t alloc;				/* next free guest address */
-	int irq_fd[PCI_VECTORS];
+	int irq_fd[MGMT_VECTORS];
 	bool withhold;				/* do not answer the device's writes */
 	unsigned int withheld;
 	struct msi_seen msi[4096];		/* what the device has written by message */

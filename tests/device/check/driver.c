@@ -121,15 +121,15 @@ static void set_irqs(struct client *c)
 		.argsz = sizeof(set),
 		.flags = VFU_IRQ_DATA_EVENTFD | VFU_IRQ_ACTION_TRIGGER,
 		.index = VFU_MSIX,
-		.count = PCI_VECTORS,
+		.count = MGMT_VECTORS,
 	};
 	int i;
 
-	for (i = 0; i < PCI_VECTORS; i++) {
+	for (i = 0; i < MGMT_VECTORS; i++) {
 		if (c->irq_fd[i] <= 0)
 			c->irq_fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	}
-	CHECK_EQ(client_request(c, VFU_SET_IRQS, &set, sizeof(set), c->irq_fd, PCI_VECTORS, NULL,
+	CHECK_EQ(client_request(c, VFU_SET_IRQS, &set, sizeof(set), c->irq_fd, MGMT_VECTORS, NULL,
 				NULL), 0);
 }
 
@@ -195,7 +195,7 @@ void driver_reset(struct driver *d)
 
 void driver_kick(struct driver *d)
 {
-	region_put(&d->c, BAR_VIRTIO, 0x2000 + 4 * TRANSPORT_QUEUE, TRANSPORT_QUEUE, 2);
+	region_put(&d->c, BAR_VIRTIO, PCI_NOTIFY_OFFSET + 4 * TRANSPORT_QUEUE, TRANSPORT_QUEUE, 2);
 }
 
 /* Post a command; in pieces that have nothing to do with its structure. */

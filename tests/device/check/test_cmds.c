@@ -965,7 +965,7 @@ TEST(a_slow_device_delays_nobody_else)
 	CHECK_EQ(create_simple(&d, 2, "other", 0, &other), 0);
 	job->run = sleep_in_worker;
 	pthread_mutex_lock(&d.c.tvq.lock);
-	mailbox_post(&mdev_find(&d.c.tvq, slow.id)->mbox, job);
+	mailbox_post(&managed_find(&d.c.tvq, slow.id)->mbox, job);
 	pthread_mutex_unlock(&d.c.tvq.lock);
 	start = test_now();
 	post(&d, slow.id, DEVICE(GET_STATUS), NULL, 0, 4);
@@ -985,7 +985,7 @@ TEST(a_slow_device_delays_nobody_else)
 	job = calloc(1, sizeof(*job));
 	job->run = sleep_in_worker;
 	pthread_mutex_lock(&d.c.tvq.lock);
-	mailbox_post(&mdev_find(&d.c.tvq, slow.id)->mbox, job);
+	mailbox_post(&managed_find(&d.c.tvq, slow.id)->mbox, job);
 	pthread_mutex_unlock(&d.c.tvq.lock);
 	usleep(10000);
 	start = test_now();

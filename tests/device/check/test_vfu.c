@@ -194,7 +194,7 @@ TEST(device_regions_and_interrupts_are_described)
 		CHECK_EQ(client_request(&c, VFU_GET_IRQ_INFO, &irq, sizeof(irq), NULL, 0, &irq,
 					&len), i < VFU_IRQ_TYPES ? 0 : EINVAL);
 		if (i < VFU_IRQ_TYPES)
-			CHECK_EQ(irq.count, i == VFU_MSIX ? PCI_VECTORS : 0);
+			CHECK_EQ(irq.count, i == VFU_MSIX ? MGMT_VECTORS : 0);
 	}
 	client_exit(&c);
 }
