@@ -110,6 +110,7 @@ def parse():
     ap.add_argument("--kernel", default="7.2")
     ap.add_argument("--devices", type=int, default=0)
     ap.add_argument("--device-args", default="")
+    ap.add_argument("--pci", action="append", default=[])
     ap.add_argument("--smp", default="2")
     ap.add_argument("--memory")
     ap.add_argument("--packages")
@@ -159,11 +160,17 @@ class Failure(Exception):
 
 
 class Device:
-    """One process of the reference device: one management device."""
+    """One process of the reference device: one management device, and the
+    plain virtio-pci functions of pci (as --pci has them)."""
 
-    def __init__(self, run, number):
+    def __init__(self, run, number, pci=()):
         self.run = run
         self.number = number
+        self.pci = []
+        for n, spec in enumerate(pci):
+            if not re.search(r"(^|,)name=", spec):
+                spec += f",name=pci{n}"
+            self.pci.append((f"{RUN}/pci{n}.sock", spec))
         self.sock = f"{RUN}/tvq{number}.sock"
         self.ctl = f"{RUN}/tvq{number}.ctl"
         self.state = f"{run.dir}/state/tvq{number}"
@@ -176,19 +183,21 @@ class Device:
     def start(self):
         if self.process is not None:
             raise Failure(f"device {self.number} runs already")
-        for path in self.sock, self.ctl:
+        sockets = [self.sock, self.ctl] + [path for path, _ in self.pci]
+        for path in sockets:
             if os.path.exists(path):
                 os.unlink(path)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 ["/tvq/run/tvq-device", "--socket", self.sock, "--control",
                  self.ctl, "--state-dir", self.state, "--log-level", "info"]
+                + [f"--pci={path},{spec}" for path, spec in self.pci]
                 + shlex.split(self.run.args.device_args),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True)
         self.ended_on_purpose = False
         limit = time.monotonic() + 10
-        while not (listening(self.sock) and listening(self.ctl)):
+        while not all(map(listening, sockets)):
             if self.process.poll() is not None or time.monotonic() > limit:
                 status = self.process.poll()
                 text = tail(self.log, 20)
@@ -361,9 +370,19 @@ class Run:
             cmd += ["-device", f"pcie-root-port,id=rp{n},bus=pcie.0,chassis={n + 1},"
                     f"slot={n + 1},addr={0x10 + n // 8:#x}.{n % 8:#x}"
                     + (",multifunction=on" if n % 8 == 0 else "")]
-        for device in self.devices:
+        # Root ports 0x10.0 to 0x13.7 are those of management devices.
+        for n in range(len(args.pci)):
+            cmd += ["-device", f"pcie-root-port,id=pp{n},bus=pcie.0,chassis={n + 65},"
+                    f"slot={n + 65},addr={0x14 + n // 8:#x}.{n % 8:#x}"
+                    + (",multifunction=on" if n % 8 == 0 else "")]
+        for device in self.devices[:args.devices]:
             cmd += ["-device", json.dumps(device.qdev())]
             device.plugged = True
+        if args.pci:
+            for n, (path, _) in enumerate(self.devices[0].pci):
+                cmd += ["-device", json.dumps(
+                    {"driver": "vfio-user-pci", "id": f"pci{n}", "bus": f"pp{n}",
+                     "socket": {"type": "unix", "path": path}})]
         return cmd + shlex.split(args.qemu_args)
 
     def settings(self):
@@ -388,7 +407,9 @@ class Run:
     def start(self):
         os.makedirs(RUN)
         self.settings()
-        self.devices = [Device(self, n) for n in range(self.args.devices)]
+        # Plain functions need a process, though it may have no device to manage.
+        self.devices = [Device(self, n, self.args.pci if n == 0 else ())
+                        for n in range(self.args.devices or bool(self.args.pci))]
         for device in self.devices:
             device.start()
         socks = {name: self.listen(name) for name in ("ctl", "qmp", "out")}

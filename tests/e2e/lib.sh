@@ -255,6 +255,35 @@ tvq_irqs()
 	ls "$dir/msi_irqs" 2>/dev/null
 }
 
+# plain_function N: the sysfs directory of the PCI function of the N-th --pci.
+plain_function()
+{
+	local port
+
+	port=$(printf '0000:00:%02x.%x' $((0x14 + $1 / 8)) $(($1 % 8)))
+	realpath -e "/sys/bus/pci/devices/$port"/0000:*:00.0
+}
+
+# plain_virtio N: sysfs directory of its virtio device.
+plain_virtio()
+{
+	realpath -e "$(plain_function "$1")"/virtio[0-9]*
+}
+
+# plain_disk N: its block device.
+plain_disk()
+{
+	wait_for 20 compgen -G "$(plain_virtio "$1")/block/*"
+	echo "/dev/$(ls "$(plain_virtio "$1")/block")"
+}
+
+# plain_netdev N: its network interface.
+plain_netdev()
+{
+	wait_for 20 compgen -G "$(plain_virtio "$1")/net/*"
+	ls "$(plain_virtio "$1")/net"
+}
+
 # tvq_left: names of managed devices that exist.
 tvq_left()
 {
