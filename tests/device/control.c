@@ -32,6 +32,7 @@ static const char help[] =
 "                                features=MASK, of what is offered\n"
 "remove ID|NAME                  as DESTROY: the managed device ceases to exist\n"
 "resize ID|NAME SIZE             of a disk; SIZE in bytes, or with K, M, G, T\n"
+"announce ID|NAME                have the driver announce where the interface is\n"
 "link ID|NAME up|down            of a network interface\n"
 "help                            this text\n";
 
@@ -143,11 +144,20 @@ static int run_resize(struct request *request)
 	return ret ? ret : state_save(mdev->tvq);
 }
 
+static int run_announce(struct request *request)
+{
+	struct mdev *mdev = request->mdev;
+
+	return mdev->type->announce ? mdev->type->announce(mdev) : -EOPNOTSUPP;
+}
+
 static int run_link(struct request *request)
 {
 	struct mdev *mdev = request->mdev;
 
-	return mdev->type->link ? mdev->type->link(mdev, request->up) : -EOPNOTSUPP;
+	int ret = mdev->type->link ? mdev->type->link(mdev, request->up) : -EOPNOTSUPP;
+
+	return ret ? ret : state_save(mdev->tvq);
 }
 
 /* Have a device's worker do something. Return: its result, or why it came to none. */
@@ -270,6 +280,8 @@ static const char *ask_error(int ret)
 		return "not for a PCI function of its own";
 	case EOPNOTSUPP:
 		return "not for a device of this type";
+	case ENETDOWN:
+		return "the link is down, or no driver that can announce is there";
 	case ETIMEDOUT:
 		return "the device is busy; the request stands";
 	default:
@@ -305,6 +317,11 @@ static const char *execute(struct tvq *tvq, char *line, struct reply *reply)
 		if (!which || !value || !params_get_size(value, &size) || !size || size % 512)
 			return "usage: resize ID|NAME SIZE, a multiple of 512 bytes";
 		return ask_error(ask(tvq, which, run_resize, size / 512, false));
+	}
+	if (!strcmp(verb, "announce")) {
+		if (!which || value)
+			return "usage: announce ID|NAME";
+		return ask_error(ask(tvq, which, run_announce, 0, false));
 	}
 	if (!strcmp(verb, "link")) {
 		if (!which || !value || (strcmp(value, "up") && strcmp(value, "down")))

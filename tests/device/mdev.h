@@ -37,6 +37,7 @@ struct mdev_params {
 	uint8_t mac[6];
 	bool have_mtu;
 	uint16_t mtu;
+	bool link_down;				/* of a network interface */
 	/* What could not be read: refused when it is its turn */
 	bool bad_name;
 	bool bad_serial;
@@ -84,6 +85,7 @@ struct mdev_type {
 	/* For the control socket. Return: 0 or a negative error. */
 	int (*resize)(struct mdev *mdev, uint64_t sectors);
 	int (*link)(struct mdev *mdev, bool up);
+	int (*announce)(struct mdev *mdev);
 	/* What the type adds to a line of the list. With mdev.lock, any thread. */
 	void (*describe)(struct mdev *mdev, char *text, size_t size);
 };

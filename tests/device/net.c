@@ -3,8 +3,11 @@
  * Network device: a port of the switch.
  *
  * Other threads deliver frames; they are filtered and wait, for one of the
- * receive queues, until the worker finds buffers for them.
+ * receive queues, until the worker finds buffers for them. What a sender left to
+ * be done to a frame, its checksum or cutting it in segments, is left to the driver
+ * that gets it if that takes such frames, and is otherwise done then.
  */
+#include <errno.h>
 #include <linux/virtio_net.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,26 +16,52 @@
 #include "log.h"
 #include "mdev.h"
 
-#define CONFIG_LEN	12	/* mac, status, max_virtqueue_pairs, mtu */
+#define CONFIG_LEN	24	/* to supported_hash_types */
 #define CONFIG(field)	offsetof(struct virtio_net_config, field)
-static_assert(CONFIG(mtu) + 2 == CONFIG_LEN, "virtio_net_config");
+static_assert(CONFIG(supported_hash_types) + 4 == CONFIG_LEN, "virtio_net_config");
 
-#define HDR_LEN		sizeof(struct virtio_net_hdr_v1)
-#define BACKLOG		512	/* frames that wait for one queue */
+/* From <linux/virtio_net.h>, which Debian 12's headers have only in part. */
+#define F_GUEST_USO4	54
+#define F_GUEST_USO6	55
+#define F_HOST_USO	56
+
+#define BACKLOG		512	/* frames that wait for one queue, ... */
+#define BACKLOG_BYTES	(8u << 20)	/* ... and their bytes */
 #define MACS		64	/* of each kind in the filter */
+#define RSS_TABLE	128
+#define HASH_TYPES	0x3f	/* IP, TCP and UDP, of both versions, without extensions */
+#define SPEED		10000	/* Mbit/s; something has to be said */
+#define DUPLEX_FULL	1
 #define MRG_MAX		64	/* buffers for one frame */
 #define CTRL_MAX	4096	/* bytes of a control command */
 #define DEFAULT_MTU	1500
 
 struct rx_queue {
+	/* Those that wait, under net.lock */
 	struct frame *frame[BACKLOG];
 	unsigned int first;
 	unsigned int num;
+	uint32_t bytes;
+	/* The worker's: the frame that it is at */
+	struct frame *current;
+	bool as_it_is;			/* the driver does what is left to do */
+	unsigned int segment;		/* the next one */
 };
 
 struct mac_list {
+	bool overflow;			/* there were too many: everything of the kind matches */
 	unsigned int num;
 	uint8_t mac[MACS][6];
+};
+
+/* VIRTIO_NET_CTRL_MQ_RSS_CONFIG and _HASH_CONFIG */
+struct rss {
+	bool steers;
+	uint32_t types;
+	uint8_t key[HASH_KEY_MAX];
+	unsigned int num;		/* entries of table, a power of 2 */
+	uint16_t table[RSS_TABLE];	/* pairs */
+	uint16_t unclassified;
 };
 
 struct net {
@@ -40,20 +69,30 @@ struct net {
 	struct mdev *mdev;
 	bool link_up;
 	bool announce;			/* the driver is asked to */
+	uint64_t offloads;		/* of those negotiated, the ones that are on: GUEST_* */
 	struct vq_chain rx_chain[MRG_MAX];
 
 	/* lock guards the rest: what frames wait, and which are wanted. */
 	pthread_mutex_t lock;
 	unsigned int pairs;		/* in use */
+	struct rss rss;
 	struct rx_queue *rx;		/* one for each pair */
 	uint8_t mac[6];
 	bool promisc;
 	bool allmulti;
+	bool alluni;
+	bool nomulti;
+	bool nouni;
+	bool nobcast;
 	bool filter_vlans;
 	struct mac_list unicast;
 	struct mac_list multicast;
 	uint64_t vlans[4096 / 64];
 };
+
+#define GUEST_OFFLOADS	(BIT64(VIRTIO_NET_F_GUEST_CSUM) | BIT64(VIRTIO_NET_F_GUEST_TSO4) | \
+			 BIT64(VIRTIO_NET_F_GUEST_TSO6) | BIT64(VIRTIO_NET_F_GUEST_ECN) | \
+			 BIT64(F_GUEST_USO4) | BIT64(F_GUEST_USO6))
 
 static unsigned int max_pairs(const struct mdev *mdev)
 {
@@ -65,15 +104,23 @@ static uint16_t ctrl_index(const struct mdev *mdev)
 {
 	if (!mdev_has(mdev, VIRTIO_NET_F_CTRL_VQ))
 		return UINT16_MAX;
-	return mdev_has(mdev, VIRTIO_NET_F_MQ) ? 2 * max_pairs(mdev) : 2;
+	return mdev_has(mdev, VIRTIO_NET_F_MQ) || mdev_has(mdev, VIRTIO_NET_F_RSS) ?
+	       2 * max_pairs(mdev) : 2;
+}
+
+static uint32_t hdr_len(const struct mdev *mdev)
+{
+	return mdev_has(mdev, VIRTIO_NET_F_HASH_REPORT) ? sizeof(struct virtio_net_hdr_v1_hash) :
+							  sizeof(struct virtio_net_hdr_v1);
 }
 
 static uint64_t net_default_features(const struct mdev_params *params)
 {
-	uint64_t features = net_type.features;
+	/* It makes every header longer: who wants it asks for it. */
+	uint64_t features = net_type.features & ~BIT64(VIRTIO_NET_F_HASH_REPORT);
 
 	if (params->vqs <= 1)
-		features &= ~BIT64(VIRTIO_NET_F_MQ);
+		features &= ~(BIT64(VIRTIO_NET_F_MQ) | BIT64(VIRTIO_NET_F_RSS));
 	/* A driver takes it for the largest MTU that it may set. */
 	if (!params->have_mtu)
 		features &= ~BIT64(VIRTIO_NET_F_MTU);
@@ -82,11 +129,38 @@ static uint64_t net_default_features(const struct mdev_params *params)
 
 static bool net_features_ok(uint64_t features)
 {
-	const uint64_t need_ctrl = BIT64(VIRTIO_NET_F_CTRL_RX) | BIT64(VIRTIO_NET_F_CTRL_VLAN) |
-				   BIT64(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT64(VIRTIO_NET_F_MQ) |
-				   BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR);
+	static const struct {
+		uint64_t feature;
+		uint64_t needs;		/* one of these */
+	} rules[] = {
+		{ BIT64(VIRTIO_NET_F_GUEST_TSO4), BIT64(VIRTIO_NET_F_GUEST_CSUM) },
+		{ BIT64(VIRTIO_NET_F_GUEST_TSO6), BIT64(VIRTIO_NET_F_GUEST_CSUM) },
+		{ BIT64(F_GUEST_USO4), BIT64(VIRTIO_NET_F_GUEST_CSUM) },
+		{ BIT64(F_GUEST_USO6), BIT64(VIRTIO_NET_F_GUEST_CSUM) },
+		{ BIT64(VIRTIO_NET_F_GUEST_ECN), BIT64(VIRTIO_NET_F_GUEST_TSO4) |
+						 BIT64(VIRTIO_NET_F_GUEST_TSO6) },
+		{ BIT64(VIRTIO_NET_F_HOST_TSO4), BIT64(VIRTIO_NET_F_CSUM) },
+		{ BIT64(VIRTIO_NET_F_HOST_TSO6), BIT64(VIRTIO_NET_F_CSUM) },
+		{ BIT64(F_HOST_USO), BIT64(VIRTIO_NET_F_CSUM) },
+		{ BIT64(VIRTIO_NET_F_HOST_ECN), BIT64(VIRTIO_NET_F_HOST_TSO4) |
+						BIT64(VIRTIO_NET_F_HOST_TSO6) },
+		{ BIT64(VIRTIO_NET_F_CTRL_RX), BIT64(VIRTIO_NET_F_CTRL_VQ) },
+		{ BIT64(VIRTIO_NET_F_CTRL_RX_EXTRA), BIT64(VIRTIO_NET_F_CTRL_VQ) },
+		{ BIT64(VIRTIO_NET_F_CTRL_VLAN), BIT64(VIRTIO_NET_F_CTRL_VQ) },
+		{ BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR), BIT64(VIRTIO_NET_F_CTRL_VQ) },
+		{ BIT64(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS), BIT64(VIRTIO_NET_F_CTRL_VQ) },
+		{ BIT64(VIRTIO_NET_F_GUEST_ANNOUNCE), BIT64(VIRTIO_NET_F_CTRL_VQ) },
+		{ BIT64(VIRTIO_NET_F_MQ), BIT64(VIRTIO_NET_F_CTRL_VQ) },
+		{ BIT64(VIRTIO_NET_F_RSS), BIT64(VIRTIO_NET_F_CTRL_VQ) },
+		{ BIT64(VIRTIO_NET_F_HASH_REPORT), BIT64(VIRTIO_NET_F_CTRL_VQ) },
+	};
+	unsigned int i;
 
-	return !(features & need_ctrl) || (features & BIT64(VIRTIO_NET_F_CTRL_VQ));
+	for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		if ((features & rules[i].feature) && !(features & rules[i].needs))
+			return false;
+	}
+	return true;
 }
 
 static bool net_init_field(struct mdev_params *params, uint16_t offset, uint16_t len,
@@ -148,7 +222,7 @@ static int net_create(struct mdev *mdev)
 	}
 	pthread_mutex_init(&net->lock, NULL);
 	net->mdev = mdev;
-	net->link_up = true;
+	net->link_up = !mdev->params.link_down;
 	mdev->priv = net;
 	net_type.reset(mdev);
 	return 0;
@@ -164,6 +238,10 @@ static void drop_frames(struct net *net)
 		for (; rx->num; rx->num--)
 			frame_put(rx->frame[rx->first++ % BACKLOG]);
 		rx->first = 0;
+		rx->bytes = 0;
+		if (rx->current)
+			frame_put(rx->current);
+		rx->current = NULL;
 	}
 }
 
@@ -187,6 +265,12 @@ static void put_config16(struct mdev *mdev, unsigned int at, uint16_t value)
 	mdev->config[at + 1] = value >> 8;
 }
 
+static void put_config32(struct mdev *mdev, unsigned int at, uint32_t value)
+{
+	put_config16(mdev, at, value);
+	put_config16(mdev, at + 2, value >> 16);
+}
+
 static uint16_t net_status(struct net *net)
 {
 	return (net->link_up ? VIRTIO_NET_S_LINK_UP : 0) |
@@ -206,9 +290,14 @@ static void net_reset(struct mdev *mdev)
 	/* A driver that does not filter gets everything. */
 	net->promisc = true;
 	net->allmulti = false;
+	net->alluni = false;
+	net->nomulti = false;
+	net->nouni = false;
+	net->nobcast = false;
 	net->filter_vlans = false;
-	net->unicast.num = 0;
-	net->multicast.num = 0;
+	memset(&net->unicast, 0, sizeof(net->unicast));
+	memset(&net->multicast, 0, sizeof(net->multicast));
+	memset(&net->rss, 0, sizeof(net->rss));
 	memset(net->vlans, 0, sizeof(net->vlans));
 	pthread_mutex_unlock(&net->lock);
 	net->announce = false;
@@ -219,6 +308,11 @@ static void net_reset(struct mdev *mdev)
 	put_config16(mdev, CONFIG(status), net_status(net));
 	put_config16(mdev, CONFIG(max_virtqueue_pairs), max_pairs(mdev));
 	put_config16(mdev, CONFIG(mtu), mdev->params.have_mtu ? mdev->params.mtu : DEFAULT_MTU);
+	put_config32(mdev, CONFIG(speed), SPEED);
+	mdev->config[CONFIG(duplex)] = DUPLEX_FULL;
+	mdev->config[CONFIG(rss_max_key_size)] = HASH_KEY_MAX;
+	put_config16(mdev, CONFIG(rss_max_indirection_table_length), RSS_TABLE);
+	put_config32(mdev, CONFIG(supported_hash_types), HASH_TYPES);
 	if (memcmp(old, mdev->config, sizeof(old)))
 		mdev->generation++;
 	pthread_mutex_unlock(&mdev->lock);
@@ -236,7 +330,7 @@ static bool in_list(const struct mac_list *list, const uint8_t *mac)
 		if (!memcmp(list->mac[i], mac, 6))
 			return true;
 	}
-	return false;
+	return list->overflow;
 }
 
 /* Whether the driver wants a frame. With lock. */
@@ -254,37 +348,25 @@ static bool wanted(struct net *net, const struct frame *frame)
 			return false;
 	}
 	if (!memcmp(mac, broadcast, 6))
-		return true;
+		return !net->nobcast;
 	if (mac[0] & 1)
-		return net->allmulti || in_list(&net->multicast, mac);
-	return !memcmp(mac, net->mac, 6) || in_list(&net->unicast, mac);
+		return !net->nomulti && (net->allmulti || in_list(&net->multicast, mac));
+	return !net->nouni && (net->alluni || !memcmp(mac, net->mac, 6) ||
+			       in_list(&net->unicast, mac));
 }
 
-/* The same number for both directions of a flow. */
-static unsigned int flow(const struct frame *frame)
+/* The pair that a frame goes to. With lock. */
+static unsigned int steer(struct net *net, const struct frame *frame)
 {
-	const uint8_t *p = frame->data + 14;
-	uint32_t len = frame->len - 14, at, hash = 0, i;
-	uint8_t protocol;
+	const struct rss *rss = &net->rss;
+	uint32_t hash;
 
-	if (frame->data[12] == 0x08 && !frame->data[13] && len >= 20) {
-		at = 4 * (p[0] & 15);
-		protocol = p[9];
-		for (i = 12; i < 20; i++)
-			hash += p[i];
-		if ((p[6] & 0x3f) || p[7])
-			at = len;	/* a fragment has no ports */
-	} else if (frame->data[12] == 0x86 && frame->data[13] == 0xdd && len >= 40) {
-		at = 40;
-		protocol = p[6];
-		for (i = 8; i < 40; i++)
-			hash += p[i];
-	} else {
-		return 0;
+	if (rss->steers) {
+		if (!frame_hash(frame, rss->types, rss->key, &hash))
+			return rss->unclassified;
+		return rss->table[hash & (rss->num - 1)];
 	}
-	if ((protocol == 6 || protocol == 17) && at + 4 <= len)
-		hash += p[at] + p[at + 1] + p[at + 2] + p[at + 3];
-	return hash;
+	return net->pairs > 1 ? frame_flow(frame) % net->pairs : 0;
 }
 
 /* From another thread, with switch.lock. */
@@ -298,11 +380,11 @@ static void net_deliver(struct port *port, struct frame *frame)
 
 	pthread_mutex_lock(&net->lock);
 	if (wanted(net, frame)) {
-		if (net->pairs > 1)
-			pair = flow(frame) % net->pairs;
+		pair = steer(net, frame);
 		rx = &net->rx[pair];
-		if (rx->num < BACKLOG) {
+		if (rx->num < BACKLOG && rx->bytes < BACKLOG_BYTES) {
 			rx->frame[(rx->first + rx->num++) % BACKLOG] = frame;
+			rx->bytes += frame->len;
 			queued = true;
 		}
 	}
@@ -315,34 +397,67 @@ static void net_deliver(struct port *port, struct frame *frame)
 	}
 }
 
-static struct frame *take_frame(struct net *net, unsigned int pair)
+/* Whether the driver does what is left to do. */
+static bool driver_does(const struct net *net, const struct frame *frame)
 {
-	struct rx_queue *rx = &net->rx[pair];
-	struct frame *frame = NULL;
+	uint64_t need = 0;
 
-	pthread_mutex_lock(&net->lock);
-	if (rx->num) {
-		frame = rx->frame[rx->first++ % BACKLOG];
-		rx->num--;
+	if (frame->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+		need |= BIT64(VIRTIO_NET_F_GUEST_CSUM);
+	if (frame->ecn)
+		need |= BIT64(VIRTIO_NET_F_GUEST_ECN);
+	switch (frame->gso_type) {
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		need |= BIT64(VIRTIO_NET_F_GUEST_TSO4);
+		break;
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		need |= BIT64(VIRTIO_NET_F_GUEST_TSO6);
+		break;
+	case VIRTIO_NET_HDR_GSO_UDP_L4:
+		/* Which of the two it is matters little: nobody has one of them. */
+		need |= BIT64(F_GUEST_USO4) | BIT64(F_GUEST_USO6);
+		break;
 	}
-	pthread_mutex_unlock(&net->lock);
-	return frame;
+	return !(need & ~net->offloads);
 }
 
-/* There were no buffers for a frame: it stays the next one. */
-static void untake_frame(struct net *net, unsigned int pair, struct frame *frame)
+/* Be at a frame. Return: false without one. */
+static bool at_frame(struct net *net, struct rx_queue *rx)
 {
-	struct rx_queue *rx = &net->rx[pair];
-
+	if (rx->current)
+		return true;
 	pthread_mutex_lock(&net->lock);
-	if (rx->num < BACKLOG) {
-		rx->frame[--rx->first % BACKLOG] = frame;
-		rx->num++;
-		frame = NULL;
+	if (rx->num) {
+		rx->current = rx->frame[rx->first++ % BACKLOG];
+		rx->num--;
+		rx->bytes -= rx->current->len;
 	}
 	pthread_mutex_unlock(&net->lock);
-	if (frame)
-		frame_put(frame);
+	if (!rx->current)
+		return false;
+	rx->as_it_is = driver_does(net, rx->current);
+	rx->segment = 0;
+	return true;
+}
+
+/* What of the current frame is to be received next. NULL without memory. */
+static struct frame *piece(struct rx_queue *rx)
+{
+	if (rx->as_it_is)
+		return frame_get(rx->current);
+	if (rx->current->gso_type)
+		return frame_segment(rx->current, rx->segment);
+	return frame_checksummed(rx->current);
+}
+
+/* That piece is done with. */
+static void next_piece(struct rx_queue *rx)
+{
+	if (!rx->as_it_is && rx->current->gso_type &&
+	    ++rx->segment < frame_segments(rx->current))
+		return;
+	frame_put(rx->current);
+	rx->current = NULL;
 }
 
 /* Take buffers for len bytes. Return: how many, 0 if there are too few, -1 if it cannot be. */
@@ -370,28 +485,46 @@ static int take_buffers(struct mdev *mdev, struct virtq *vq, uint64_t len)
 	return -1;
 }
 
+static void make_header(struct mdev *mdev, const struct frame *frame, uint16_t num_buffers,
+			struct virtio_net_hdr_v1_hash *hdr)
+{
+	struct net *net = mdev->priv;
+	uint32_t hash;
+
+	memset(hdr, 0, sizeof(*hdr));
+	/* Its beginning is the same. */
+	frame_header(frame, (struct virtio_net_hdr *)hdr);
+	if (!(net->offloads & BIT64(VIRTIO_NET_F_GUEST_CSUM)))
+		hdr->hdr.flags = 0;
+	hdr->hdr.num_buffers = htole16(num_buffers);
+	if (mdev_has(mdev, VIRTIO_NET_F_HASH_REPORT)) {
+		hdr->hash_report = htole16(frame_hash(frame, net->rss.types, net->rss.key, &hash));
+		hdr->hash_value = htole32(hash);
+	}
+}
+
 /* Put a frame into buffers. In a section. Return: 1, 0 without buffers, -1 if it is dropped. */
 static int receive(struct mdev *mdev, struct virtq *vq, const struct frame *frame)
 {
-	struct virtio_net_hdr_v1 hdr = { 0 };
+	struct virtio_net_hdr_v1_hash hdr;
 	struct net *net = mdev->priv;
 	struct mem *mem = mdev->mem;
-	uint64_t done = 0, at, part;
+	uint64_t done = 0, at, part, len = hdr_len(mdev) + frame->len;
 	int num, i;
 
-	num = take_buffers(mdev, vq, HDR_LEN + frame->len);
+	num = take_buffers(mdev, vq, len);
 	if (!num && vq_enable_notify(vq))
-		num = take_buffers(mdev, vq, HDR_LEN + frame->len);
+		num = take_buffers(mdev, vq, len);
 	if (num <= 0)
 		return num;
-	hdr.num_buffers = htole16(num);
+	make_header(mdev, frame, num, &hdr);
 	for (i = 0; i < num; i++) {
 		struct vq_chain *chain = &net->rx_chain[i];
 
 		at = 0;
 		if (!i) {
-			at = HDR_LEN;
-			vq_write(mem, chain, 0, &hdr, HDR_LEN);
+			at = hdr_len(mdev);
+			vq_write(mem, chain, 0, &hdr, at);
 		}
 		part = chain->in_len > at ? chain->in_len - at : 0;
 		if (part > frame->len - done)
@@ -408,26 +541,28 @@ static int receive(struct mdev *mdev, struct virtq *vq, const struct frame *fram
 static bool serve_rx(struct mdev *mdev, struct virtq *vq)
 {
 	struct net *net = mdev->priv;
-	unsigned int budget, pair = vq->index / 2;
+	struct rx_queue *rx = &net->rx[vq->index / 2];
+	unsigned int budget;
 	struct frame *frame;
 	int ret;
 
 	for (budget = MDEV_BUDGET; budget; budget--) {
-		frame = take_frame(net, pair);
-		if (!frame)
+		if (!at_frame(net, rx))
 			return false;
-		if (!mem_enter(mdev->mem, mdev->epoch)) {
-			untake_frame(net, pair, frame);
-			return false;
+		frame = piece(rx);
+		if (frame) {
+			if (!mem_enter(mdev->mem, mdev->epoch)) {
+				frame_put(frame);
+				return false;
+			}
+			vq_disable_notify(vq);
+			ret = receive(mdev, vq, frame);
+			mem_leave(mdev->mem);
+			frame_put(frame);
+			if (!ret)
+				return false;
 		}
-		vq_disable_notify(vq);
-		ret = receive(mdev, vq, frame);
-		mem_leave(mdev->mem);
-		if (!ret) {
-			untake_frame(net, pair, frame);
-			return false;
-		}
-		frame_put(frame);
+		next_piece(rx);
 	}
 	return true;
 }
@@ -436,6 +571,53 @@ static bool serve_rx(struct mdev *mdev, struct virtq *vq)
  * Transmission
  */
 
+/* Whether the driver may leave to the device what it leaves. */
+static bool header_allowed(const struct mdev *mdev, const struct virtio_net_hdr *hdr)
+{
+	if ((hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) && !mdev_has(mdev, VIRTIO_NET_F_CSUM))
+		return false;
+	if ((hdr->gso_type & VIRTIO_NET_HDR_GSO_ECN) && !mdev_has(mdev, VIRTIO_NET_F_HOST_ECN))
+		return false;
+	switch (hdr->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_NONE:
+		return true;
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		return mdev_has(mdev, VIRTIO_NET_F_HOST_TSO4);
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		return mdev_has(mdev, VIRTIO_NET_F_HOST_TSO6);
+	case VIRTIO_NET_HDR_GSO_UDP_L4:
+		return mdev_has(mdev, F_HOST_USO);
+	default:
+		return false;
+	}
+}
+
+/* The frame in a chain, NULL for one that goes nowhere. In a section. */
+static struct frame *read_frame(struct mdev *mdev, const struct vq_chain *chain)
+{
+	struct mem *mem = mdev->mem;
+	uint32_t skip = hdr_len(mdev);
+	struct virtio_net_hdr hdr;
+	struct frame *frame;
+
+	if (chain->out_len < skip + FRAME_MIN || chain->out_len > skip + FRAME_MAX)
+		return NULL;
+	frame = frame_alloc(chain->out_len - skip);
+	if (!frame)
+		return NULL;
+	if (!vq_read(mem, chain, 0, &hdr, sizeof(hdr)) &&
+	    !vq_read(mem, chain, skip, frame->data, frame->len)) {
+		/* It is the device that says so, not the driver. */
+		hdr.flags &= ~VIRTIO_NET_HDR_F_DATA_VALID;
+		if (header_allowed(mdev, &hdr) && frame_offload(frame, &hdr))
+			return frame;
+		log_debug("device %llu: a frame of %u bytes with a wrong header",
+			  (unsigned long long)mdev->id, frame->len);
+	}
+	frame_put(frame);
+	return NULL;
+}
+
 static bool serve_tx(struct mdev *mdev, struct virtq *vq)
 {
 	struct mem *mem = mdev->mem;
@@ -443,7 +625,6 @@ static bool serve_tx(struct mdev *mdev, struct virtq *vq)
 	struct vq_chain *chain = &mdev->chain;
 	unsigned int budget;
 	struct frame *frame;
-	uint64_t len;
 	int ret;
 
 	for (budget = MDEV_BUDGET; budget; budget--) {
@@ -458,14 +639,7 @@ static bool serve_tx(struct mdev *mdev, struct virtq *vq)
 			continue;
 		}
 		vq_disable_notify(vq);
-		frame = NULL;
-		len = chain->out_len;
-		if (len >= HDR_LEN + FRAME_MIN && len <= HDR_LEN + FRAME_MAX && net->link_up)
-			frame = frame_alloc(len - HDR_LEN);
-		if (frame && vq_read(mem, chain, HDR_LEN, frame->data, frame->len)) {
-			frame_put(frame);
-			frame = NULL;
-		}
+		frame = net->link_up ? read_frame(mdev, chain) : NULL;
 		vq_push(vq, chain, 0);
 		mdev_notify(mdev, vq);
 		mem_leave(mem);
@@ -483,15 +657,21 @@ static uint8_t ctrl_rx(struct mdev *mdev, uint8_t cmd, const uint8_t *data, size
 {
 	struct net *net = mdev->priv;
 
-	if (!mdev_has(mdev, VIRTIO_NET_F_CTRL_RX) || len != 1 || data[0] > 1)
-		return VIRTIO_NET_ERR;
-	if (cmd != VIRTIO_NET_CTRL_RX_PROMISC && cmd != VIRTIO_NET_CTRL_RX_ALLMULTI)
+	bool *mode[] = {
+		[VIRTIO_NET_CTRL_RX_PROMISC] = &net->promisc,
+		[VIRTIO_NET_CTRL_RX_ALLMULTI] = &net->allmulti,
+		[VIRTIO_NET_CTRL_RX_ALLUNI] = &net->alluni,
+		[VIRTIO_NET_CTRL_RX_NOMULTI] = &net->nomulti,
+		[VIRTIO_NET_CTRL_RX_NOUNI] = &net->nouni,
+		[VIRTIO_NET_CTRL_RX_NOBCAST] = &net->nobcast,
+	};
+
+	if (cmd > VIRTIO_NET_CTRL_RX_NOBCAST || len != 1 || data[0] > 1 ||
+	    !mdev_has(mdev, cmd <= VIRTIO_NET_CTRL_RX_ALLMULTI ? VIRTIO_NET_F_CTRL_RX :
+								  VIRTIO_NET_F_CTRL_RX_EXTRA))
 		return VIRTIO_NET_ERR;
 	pthread_mutex_lock(&net->lock);
-	if (cmd == VIRTIO_NET_CTRL_RX_PROMISC)
-		net->promisc = data[0];
-	else
-		net->allmulti = data[0];
+	*mode[cmd] = data[0];
 	pthread_mutex_unlock(&net->lock);
 	return VIRTIO_NET_OK;
 }
@@ -511,8 +691,9 @@ static size_t get_macs(const uint8_t *data, size_t len, uint32_t *num, const uin
 
 static void set_macs(struct mac_list *list, uint32_t num, const uint8_t *macs)
 {
-	list->num = num;
-	memcpy(list->mac, macs, 6 * num);
+	list->overflow = num > MACS;
+	list->num = list->overflow ? 0 : num;
+	memcpy(list->mac, macs, 6 * list->num);
 }
 
 static uint8_t ctrl_mac(struct mdev *mdev, uint8_t cmd, const uint8_t *data, size_t len)
@@ -542,15 +723,8 @@ static uint8_t ctrl_mac(struct mdev *mdev, uint8_t cmd, const uint8_t *data, siz
 	if (!used || !get_macs(data + used, len - used, &num_multicast, &multicast))
 		return VIRTIO_NET_ERR;
 	pthread_mutex_lock(&net->lock);
-	/* More than there is room for: take everything of the kind. */
-	if (num_unicast > MACS)
-		net->promisc = true;
-	else
-		set_macs(&net->unicast, num_unicast, unicast);
-	if (num_multicast > MACS)
-		net->allmulti = true;
-	else
-		set_macs(&net->multicast, num_multicast, multicast);
+	set_macs(&net->unicast, num_unicast, unicast);
+	set_macs(&net->multicast, num_multicast, multicast);
 	pthread_mutex_unlock(&net->lock);
 	return VIRTIO_NET_OK;
 }
@@ -588,19 +762,106 @@ static uint8_t ctrl_announce(struct mdev *mdev, uint8_t cmd)
 	return VIRTIO_NET_OK;
 }
 
+/* The hash key at the end of a command, which it has to end with. */
+static bool get_key(struct rss *rss, const uint8_t *data, size_t len)
+{
+	if (!len || data[0] > HASH_KEY_MAX || len != 1u + data[0])
+		return false;
+	/* Without a key there is no hash. */
+	if (rss->types && !data[0])
+		return false;
+	memcpy(rss->key, data + 1, data[0]);
+	return true;
+}
+
+static uint16_t get16(const uint8_t *data)
+{
+	return data[0] | data[1] << 8;
+}
+
+/* struct virtio_net_rss_config: types, mask, unclassified, table, max_tx_vq, key */
+static uint8_t ctrl_rss(struct mdev *mdev, const uint8_t *data, size_t len)
+{
+	struct rss rss = { .steers = true };
+	struct net *net = mdev->priv;
+	uint16_t pairs, i;
+
+	if (!mdev_has(mdev, VIRTIO_NET_F_RSS) || len < 8)
+		return VIRTIO_NET_ERR;
+	rss.types = get16(data) | (uint32_t)get16(data + 2) << 16;
+	rss.num = get16(data + 4) + 1u;
+	rss.unclassified = get16(data + 6);
+	if ((rss.types & ~HASH_TYPES) || rss.num > RSS_TABLE || (rss.num & (rss.num - 1)) ||
+	    rss.unclassified >= max_pairs(mdev) || len < 8 + 2 * rss.num + 2)
+		return VIRTIO_NET_ERR;
+	for (i = 0; i < rss.num; i++) {
+		rss.table[i] = get16(data + 8 + 2 * i);
+		if (rss.table[i] >= max_pairs(mdev))
+			return VIRTIO_NET_ERR;
+	}
+	data += 8 + 2 * rss.num;
+	len -= 8 + 2 * rss.num;
+	pairs = get16(data);
+	if (!pairs || pairs > max_pairs(mdev) || !get_key(&rss, data + 2, len - 2))
+		return VIRTIO_NET_ERR;
+	pthread_mutex_lock(&net->lock);
+	net->pairs = pairs;
+	net->rss = rss;
+	pthread_mutex_unlock(&net->lock);
+	return VIRTIO_NET_OK;
+}
+
+/* struct virtio_net_hash_config: types, 4 reserved words, key */
+static uint8_t ctrl_hash(struct mdev *mdev, const uint8_t *data, size_t len)
+{
+	struct net *net = mdev->priv;
+	struct rss rss = { 0 };
+
+	if (!mdev_has(mdev, VIRTIO_NET_F_HASH_REPORT) || len < 12)
+		return VIRTIO_NET_ERR;
+	rss.types = get16(data) | (uint32_t)get16(data + 2) << 16;
+	if ((rss.types & ~HASH_TYPES) || !get_key(&rss, data + 12, len - 12))
+		return VIRTIO_NET_ERR;
+	pthread_mutex_lock(&net->lock);
+	net->rss = rss;
+	pthread_mutex_unlock(&net->lock);
+	return VIRTIO_NET_OK;
+}
+
 static uint8_t ctrl_mq(struct mdev *mdev, uint8_t cmd, const uint8_t *data, size_t len)
 {
 	struct net *net = mdev->priv;
 	uint16_t pairs;
 
+	if (cmd == VIRTIO_NET_CTRL_MQ_RSS_CONFIG)
+		return ctrl_rss(mdev, data, len);
+	if (cmd == VIRTIO_NET_CTRL_MQ_HASH_CONFIG)
+		return ctrl_hash(mdev, data, len);
 	if (!mdev_has(mdev, VIRTIO_NET_F_MQ) || cmd != VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET || len != 2)
 		return VIRTIO_NET_ERR;
-	pairs = data[0] | data[1] << 8;
+	pairs = get16(data);
 	if (!pairs || pairs > max_pairs(mdev))
 		return VIRTIO_NET_ERR;
 	pthread_mutex_lock(&net->lock);
 	net->pairs = pairs;
+	net->rss.steers = false;
 	pthread_mutex_unlock(&net->lock);
+	return VIRTIO_NET_OK;
+}
+
+static uint8_t ctrl_offloads(struct mdev *mdev, uint8_t cmd, const uint8_t *data, size_t len)
+{
+	struct net *net = mdev->priv;
+	uint64_t offloads;
+
+	if (!mdev_has(mdev, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) ||
+	    cmd != VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET || len != sizeof(offloads))
+		return VIRTIO_NET_ERR;
+	memcpy(&offloads, data, sizeof(offloads));
+	offloads = le64toh(offloads);
+	if (offloads & ~(mdev->driver_features & GUEST_OFFLOADS))
+		return VIRTIO_NET_ERR;
+	net->offloads = offloads;
 	return VIRTIO_NET_OK;
 }
 
@@ -619,6 +880,8 @@ static uint8_t ctrl_command(struct mdev *mdev, const uint8_t *cmd, size_t len)
 		return ctrl_announce(mdev, cmd[1]);
 	case VIRTIO_NET_CTRL_MQ:
 		return ctrl_mq(mdev, cmd[1], cmd + 2, len - 2);
+	case VIRTIO_NET_CTRL_GUEST_OFFLOADS:
+		return ctrl_offloads(mdev, cmd[1], cmd + 2, len - 2);
 	default:
 		return VIRTIO_NET_ERR;
 	}
@@ -673,9 +936,18 @@ static void net_start(struct mdev *mdev)
 	pthread_mutex_lock(&net->lock);
 	net->filter_vlans = mdev_has(mdev, VIRTIO_NET_F_CTRL_VLAN);
 	pthread_mutex_unlock(&net->lock);
+	net->offloads = mdev->driver_features & GUEST_OFFLOADS;
 	net->port.deliver = net_deliver;
 	if (net->link_up)
 		switch_attach(&mdev->tvq->net_switch, &net->port);
+}
+
+static void status_changed(struct mdev *mdev)
+{
+	pthread_mutex_lock(&mdev->lock);
+	put_config16(mdev, CONFIG(status), net_status(mdev->priv));
+	pthread_mutex_unlock(&mdev->lock);
+	mdev_config_changed(mdev);
 }
 
 static int net_link(struct mdev *mdev, bool up)
@@ -691,9 +963,20 @@ static int net_link(struct mdev *mdev, bool up)
 	else if (mdev->status & S_DRIVER_OK)
 		switch_attach(&mdev->tvq->net_switch, &net->port);
 	pthread_mutex_lock(&mdev->lock);
-	put_config16(mdev, CONFIG(status), net_status(net));
+	mdev->params.link_down = !up;
 	pthread_mutex_unlock(&mdev->lock);
-	mdev_config_changed(mdev);
+	status_changed(mdev);
+	return 0;
+}
+
+static int net_announce(struct mdev *mdev)
+{
+	struct net *net = mdev->priv;
+
+	if (!net->link_up || !mdev_has(mdev, VIRTIO_NET_F_GUEST_ANNOUNCE))
+		return -ENETDOWN;
+	net->announce = true;
+	status_changed(mdev);
 	return 0;
 }
 
@@ -715,8 +998,13 @@ const struct mdev_type net_type = {
 		    BIT64(F_RING_EVENT_IDX) | BIT64(F_RING_RESET) | BIT64(VIRTIO_NET_F_MAC) |
 		    BIT64(VIRTIO_NET_F_STATUS) | BIT64(VIRTIO_NET_F_MTU) | BIT64(VIRTIO_NET_F_MQ) |
 		    BIT64(VIRTIO_NET_F_CTRL_VQ) | BIT64(VIRTIO_NET_F_CTRL_RX) |
-		    BIT64(VIRTIO_NET_F_CTRL_VLAN) | BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR) |
-		    BIT64(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT64(VIRTIO_NET_F_MRG_RXBUF),
+		    BIT64(VIRTIO_NET_F_CTRL_RX_EXTRA) | BIT64(VIRTIO_NET_F_CTRL_VLAN) |
+		    BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT64(VIRTIO_NET_F_GUEST_ANNOUNCE) |
+		    BIT64(VIRTIO_NET_F_MRG_RXBUF) | BIT64(VIRTIO_NET_F_CSUM) |
+		    BIT64(VIRTIO_NET_F_HOST_TSO4) | BIT64(VIRTIO_NET_F_HOST_TSO6) |
+		    BIT64(VIRTIO_NET_F_HOST_ECN) | BIT64(F_HOST_USO) | GUEST_OFFLOADS |
+		    BIT64(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) | BIT64(VIRTIO_NET_F_RSS) |
+		    BIT64(VIRTIO_NET_F_HASH_REPORT) | BIT64(VIRTIO_NET_F_SPEED_DUPLEX),
 	.default_features = net_default_features,
 	.features_ok = net_features_ok,
 	.init_field = net_init_field,
@@ -729,5 +1017,6 @@ const struct mdev_type net_type = {
 	.start = net_start,
 	.serve = net_serve,
 	.link = net_link,
+	.announce = net_announce,
 	.describe = net_describe,
 };

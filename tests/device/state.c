@@ -83,6 +83,8 @@ static void put_device(FILE *file, struct mdev *mdev)
 			p->mac[3], p->mac[4], p->mac[5]);
 	if (p->have_mtu)
 		fprintf(file, " mtu=%u", p->mtu);
+	if (p->link_down)
+		fputs(" link=down", file);
 	fputc('\n', file);
 	pthread_mutex_unlock(&mdev->lock);
 }
@@ -201,6 +203,10 @@ static bool get_field(struct mdev_params *p, char *field)
 	if (!strcmp(field, "mtu")) {
 		p->have_mtu = true;
 		return sscanf(value, "%hu", &p->mtu) == 1;
+	}
+	if (!strcmp(field, "link")) {
+		p->link_down = !strcmp(value, "down");
+		return p->link_down;
 	}
 	return false;
 }

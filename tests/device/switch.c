@@ -13,34 +13,12 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "switch.h"
-
-struct frame *frame_alloc(uint32_t len)
-{
-	struct frame *frame = malloc(sizeof(*frame) + len);
-
-	if (frame) {
-		frame->refs = 1;
-		frame->len = len;
-	}
-	return frame;
-}
-
-struct frame *frame_get(struct frame *frame)
-{
-	__atomic_add_fetch(&frame->refs, 1, __ATOMIC_RELAXED);
-	return frame;
-}
-
-void frame_put(struct frame *frame)
-{
-	if (!__atomic_sub_fetch(&frame->refs, 1, __ATOMIC_ACQ_REL))
-		free(frame);
-}
 
 static int64_t seconds(void)
 {
@@ -151,17 +129,44 @@ void switch_send(struct net_switch *sw, struct port *from, struct frame *frame)
 }
 
 /*
- * The uplink
+ * The uplink. Checksums and segments are the kernel's business: frames have a
+ * header in both directions.
  */
 
 static void tap_deliver(struct port *port, struct frame *frame)
 {
 	struct net_switch *sw = (void *)((char *)port - offsetof(struct net_switch, tap));
+	struct virtio_net_hdr_v1 hdr = { 0 };
+	struct iovec iov[2] = {
+		{ .iov_base = &hdr, .iov_len = sizeof(hdr) },
+		{ .iov_base = frame->data, .iov_len = frame->len },
+	};
 
+	frame_header(frame, (struct virtio_net_hdr *)&hdr);
 	/* What the interface does not take now is lost, as on any wire. */
-	if (write(sw->tap_fd, frame->data, frame->len) < 0)
+	if (writev(sw->tap_fd, iov, 2) < 0)
 		log_debug("tap: a frame is lost: %s", strerror(errno));
 	frame_put(frame);
+}
+
+static struct frame *tap_frame(const uint8_t *buf, size_t len)
+{
+	struct virtio_net_hdr hdr;
+	struct frame *frame;
+
+	if (len < sizeof(struct virtio_net_hdr_v1) + FRAME_MIN)
+		return NULL;
+	len -= sizeof(struct virtio_net_hdr_v1);
+	frame = frame_alloc(len);
+	if (!frame)
+		return NULL;
+	memcpy(&hdr, buf, sizeof(hdr));
+	memcpy(frame->data, buf + sizeof(struct virtio_net_hdr_v1), len);
+	if (frame_offload(frame, &hdr))
+		return frame;
+	log_debug("tap: a frame of %zu bytes with a wrong header", len);
+	frame_put(frame);
+	return NULL;
 }
 
 static void *tap_thread(void *arg)
@@ -171,7 +176,7 @@ static void *tap_thread(void *arg)
 		{ .fd = sw->stop_fd, .events = POLLIN },
 		{ .fd = sw->tap_fd, .events = POLLIN },
 	};
-	static uint8_t buf[FRAME_MAX];
+	static uint8_t buf[sizeof(struct virtio_net_hdr_v1) + FRAME_MAX];
 	struct frame *frame;
 	ssize_t n;
 
@@ -185,21 +190,24 @@ static void *tap_thread(void *arg)
 			log_error("tap: %s", strerror(errno));
 			break;
 		}
-		if (n < FRAME_MIN)
-			continue;
-		frame = frame_alloc(n);
-		if (!frame)
-			continue;
-		memcpy(frame->data, buf, n);
-		switch_send(sw, &sw->tap, frame);
+		frame = n > 0 ? tap_frame(buf, n) : NULL;
+		if (frame)
+			switch_send(sw, &sw->tap, frame);
 	}
 	return NULL;
 }
 
+/* Linux 6.2 and newer: in Debian 12's headers there is none. */
+#ifndef TUN_F_USO4
+#define TUN_F_USO4	0x20
+#define TUN_F_USO6	0x40
+#endif
+
 static int tap_open(const char *name)
 {
-	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI };
-	int fd;
+	const unsigned int offload = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	int fd, size = sizeof(struct virtio_net_hdr_v1), little = 1;
 
 	if (strlen(name) >= sizeof(ifr.ifr_name)) {
 		log_error("tap %s: the name is too long", name);
@@ -211,7 +219,10 @@ static int tap_open(const char *name)
 		return -1;
 	}
 	strcpy(ifr.ifr_name, name);
-	if (ioctl(fd, TUNSETIFF, &ifr)) {
+	if (ioctl(fd, TUNSETIFF, &ifr) || ioctl(fd, TUNSETVNETHDRSZ, &size) ||
+	    ioctl(fd, TUNSETVNETLE, &little) ||
+	    (ioctl(fd, TUNSETOFFLOAD, offload | TUN_F_USO4 | TUN_F_USO6) &&
+	     ioctl(fd, TUNSETOFFLOAD, offload))) {
 		log_error("tap %s: %s", name, strerror(errno));
 		close(fd);
 		return -1;

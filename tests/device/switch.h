@@ -7,21 +7,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FRAME_MIN	14
-#define FRAME_MAX	65550		/* the largest IP packet, with its Ethernet header */
+#include "frame.h"
+
 #define SWITCH_MACS	1024
 #define SWITCH_AGE	300		/* seconds that an address is remembered */
-
-/* An Ethernet frame. Several ports may hold one, so nobody changes it. */
-struct frame {
-	unsigned int refs;
-	uint32_t len;
-	uint8_t data[];
-};
-
-struct frame *frame_alloc(uint32_t len);
-struct frame *frame_get(struct frame *frame);
-void frame_put(struct frame *frame);
 
 struct port {
 	struct port *next;

@@ -498,15 +498,17 @@ TEST(blk_speed)
 	*(uint16_t *)guest(&d.c, m.ring[0].driver) = 1;	/* no interrupts */
 	hdr = guest_alloc(&d.c, 16, 16);
 	status = guest_alloc(&d.c, 1, 1);
-	data = guest_alloc(&d.c, 4096, 4096);
+	data = guest_alloc(&d.c, 64 * 4096, 4096);
 	memcpy(guest(&d.c, hdr), &h, 16);
 	seg[0] = (struct seg){ hdr, 16, false };
 	seg[1] = (struct seg){ data, 4096, true };
 	seg[2] = (struct seg){ status, 1, true };
 	start = test_now();
 	for (i = 0; i < n; i += 64) {
-		for (k = 0; k < 64; k++)
+		for (k = 0; k < 64; k++) {
+			seg[1].gpa = data + 4096 * k;
 			ring_put(&m.ring[0], seg, 3);
+		}
 		doorbell(&m, 0);
 		while (ring_used_idx(&m.ring[0]) != m.ring[0].avail && test_now() < start + 60)
 			;

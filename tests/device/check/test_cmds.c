@@ -517,7 +517,7 @@ TEST(create_provisions)
 	CHECK_EQ(m.info.flags, VIRTIO_TVQ_DEVICE_F_DOORBELL);
 	CHECK_EQ(m.info.doorbell_offset % 4096, 0);
 	CHECK(m.info.doorbell_offset < 256 * 4096);
-	CHECK_EQ(m.info.config_len, 12);
+	CHECK_EQ(m.info.config_len, 24);
 	CHECK_EQ(m.sizes[6], 256);
 	memcpy(&config, m.config, 12);
 	CHECK(!memcmp(config.mac, "\2\1\2\3\4\5", 6));
@@ -610,7 +610,7 @@ TEST(negotiate_and_status)
 	req.features[0] = all & ~BIT64(F_ACCESS_PLATFORM);
 	CHECK_EQ(NEGOTIATE(), 0);
 	CHECK_EQ(reply.in[0], S_ACKNOWLEDGE | S_DRIVER);
-	req.features[0] = all | BIT64(0);
+	req.features[0] = all | BIT64(VIRTIO_NET_F_MTU);
 	CHECK_EQ(NEGOTIATE(), 0);
 	CHECK_EQ(reply.in[0], S_ACKNOWLEDGE | S_DRIVER);
 	req.features[0] = all & ~BIT64(VIRTIO_NET_F_CTRL_VQ);

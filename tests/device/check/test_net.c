@@ -26,6 +26,7 @@ struct nic {
 };
 
 static struct nic n[4];
+static struct virtio_net_hdr_v1 no_hdr, in_hdr;	/* in_hdr: of what was received last */
 
 static void give_buffers(struct nic *nic, unsigned int queue, unsigned int num, uint32_t len)
 {
@@ -52,15 +53,22 @@ static void nic_up(struct nic *nic, uint16_t pairs, uint64_t without, uint32_t b
 		give_buffers(nic, 2 * i, BUFS, buf_len);
 }
 
-static void send_frame(struct nic *nic, unsigned int pair, const uint8_t *frame, uint32_t len)
+static void send_with(struct nic *nic, unsigned int pair, const struct virtio_net_hdr_v1 *hdr,
+		      const uint8_t *frame, uint32_t len)
 {
 	uint64_t gpa = guest_alloc(&d.c, HDR + len, 16);
 	struct seg seg[2] = { { gpa, HDR, false }, { gpa + HDR, len, false } };
 
+	memcpy(guest(&d.c, gpa), hdr, HDR);
 	memcpy(guest(&d.c, gpa + HDR), frame, len);
 	ring_put(&nic->m.ring[2 * pair + 1], seg, 2);
 	doorbell(&nic->m, 2 * pair + 1);
 	CHECK(ring_wait(&nic->m.ring[2 * pair + 1], NULL, NULL));
+}
+
+static void send_frame(struct nic *nic, unsigned int pair, const uint8_t *frame, uint32_t len)
+{
+	send_with(nic, pair, &no_hdr, frame, len);
 }
 
 /* Frames of the tests: addresses, and a length */
@@ -98,6 +106,7 @@ static uint32_t receive_within(struct nic *nic, unsigned int pair, uint8_t *fram
 		if (!i) {
 			num = p[10] | p[11] << 8;
 			CHECK(len >= HDR);
+			memcpy(&in_hdr, p, HDR);
 			p += HDR;
 			part -= HDR;
 		}
@@ -226,13 +235,14 @@ TEST(net_waits_for_buffers)
 		out[50] = i;
 		send_frame(&n[0], 0, out, 100);
 	}
-	for (i = 0; i < 512; i++) {
+	/* 512 wait, behind the one that it is at. */
+	for (i = 0; i < 513; i++) {
 		give_buffers(&n[1], 0, 1, 256);
 		if (receive(&n[1], 0, in) != 100)
 			break;
 		CHECK_EQ(in[50], i & 255);
 	}
-	CHECK_EQ(i, 512);
+	CHECK_EQ(i, 513);
 	give_buffers(&n[1], 0, 1, 256);
 	CHECK(silent(&n[1], 0));
 	driver_exit(&d);
@@ -320,6 +330,382 @@ TEST(net_filters)
 	driver_exit(&d);
 }
 
+TEST(net_filters_extra)
+{
+	static const uint8_t group[6] = { 0x01, 0, 0x5e, 1, 2, 3 };
+	static const uint8_t other[6] = { 2, 0, 0, 0, 0, 77 };
+	static uint8_t table[4 + 100 * 6 + 4];
+	uint8_t on = 1, off = 0;
+	unsigned int i;
+
+#define RX(cmd, value)	CHECK_EQ(ctrl(&n[1], VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_##cmd, value, 1), 0)
+	driver_init(&d, NULL);
+	for (i = 0; i < 3; i++)
+		nic_up(&n[i], 1, 0, 2048);
+	RX(PROMISC, &off);
+	ARRIVES(0, other, 4);
+	RX(ALLUNI, &on);
+	ARRIVES(0, other, 6);
+	RX(ALLUNI, &off);
+	RX(NOBCAST, &on);
+	ARRIVES(0, broadcast, 4);
+	RX(NOBCAST, &off);
+	ARRIVES(0, broadcast, 6);
+	RX(ALLMULTI, &on);
+	ARRIVES(0, group, 6);
+	RX(NOMULTI, &on);
+	ARRIVES(0, group, 4);
+	RX(NOUNI, &on);
+	ARRIVES(0, n[1].m.config, 4);
+	RX(NOUNI, &off);
+	ARRIVES(0, n[1].m.config, 6);
+	/* A table with more than there is room for: all of the kind, until there is a smaller one. */
+	table[0] = 100;
+	CHECK_EQ(ctrl(&n[1], VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, table,
+		      sizeof(table)), 0);
+	ARRIVES(0, other, 6);
+	table[0] = 0;
+	CHECK_EQ(ctrl(&n[1], VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, table, 8), 0);
+	ARRIVES(0, other, 4);
+	/* Not negotiated */
+	nic_up(&n[3], 1, BIT64(VIRTIO_NET_F_CTRL_RX_EXTRA), 2048);
+	CHECK_EQ(ctrl(&n[3], VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_ALLUNI, &on, 1), 1);
+	CHECK_EQ(ctrl(&n[3], VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, &on, 1), 0);
+	driver_exit(&d);
+#undef RX
+}
+
+/*
+ * Offloads
+ */
+
+#define OFFLOADS	(BIT64(VIRTIO_NET_F_GUEST_TSO4) | BIT64(VIRTIO_NET_F_GUEST_TSO6) | \
+			 BIT64(VIRTIO_NET_F_GUEST_ECN) | BIT64(VIRTIO_NET_F_GUEST_CSUM) | \
+			 BIT64(54) | BIT64(55))
+
+/* A TCP packet over IPv4, with a payload, to be cut in segments of size, if it is not 0. */
+static void make_tcp(uint8_t *frame, uint32_t payload, uint16_t size, struct virtio_net_hdr_v1 *hdr,
+		     const uint8_t *to, const uint8_t *from)
+{
+	make_frame(frame, 54 + payload, to, from);
+	memcpy(frame + 12, "\x08\0\x45\0\0\0\x12\x34\x40\0\x40\6\0\0\xc0\0\2\1\xc0\0\2\2", 22);
+	frame[16] = (40 + payload) >> 8;
+	frame[17] = 40 + payload;
+	memcpy(frame + 34, "\x12\x34\0\x50\0\0\0\1\0\0\0\2\x50\x18\x10\0\x12\x34\0\0", 20);
+	memset(hdr, 0, sizeof(*hdr));
+	hdr->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	hdr->csum_start = 34;
+	hdr->csum_offset = 16;
+	hdr->gso_type = size ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_NONE;
+	hdr->gso_size = size;
+	hdr->hdr_len = 54;
+}
+
+/* Who takes a frame as it is gets it so; for others the device does what was left to do. */
+TEST(net_offloads)
+{
+	struct virtio_net_hdr_v1 hdr;
+	uint64_t offloads = 0;
+	uint32_t sum, i, k;
+
+	driver_init(&d, NULL);
+	nic_up(&n[0], 1, 0, 0);
+	nic_up(&n[1], 1, 0, 2048);
+	nic_up(&n[2], 1, OFFLOADS, 2048);
+	make_tcp(out, 100, 0, &hdr, broadcast, n[0].m.config);
+	send_with(&n[0], 0, &hdr, out, 154);
+	CHECK_EQ(receive(&n[1], 0, in), 154);
+	CHECK(!memcmp(in, out, 154));
+	hdr.num_buffers = 1;
+	hdr.hdr_len = 0;
+	CHECK(!memcmp(&in_hdr, &hdr, HDR));
+	CHECK_EQ(receive(&n[2], 0, in), 154);
+	CHECK_EQ(in_hdr.flags, 0);
+	CHECK(memcmp(in, out, 154));
+	for (sum = 0, i = 34; i < 154; i += 2)
+		sum += out[i] << 8 | out[i + 1];
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	CHECK_EQ(in[50] << 8 | in[51], ~sum & 0xffff);
+
+	for (k = 0; k < 2; k++) {
+		give_buffers(&n[1], 0, 8, 2048);
+		give_buffers(&n[2], 0, 8, 2048);
+		make_tcp(out, 5000, 1448, &hdr, broadcast, n[0].m.config);
+		send_with(&n[0], 0, &hdr, out, 5054);
+		if (!k) {
+			CHECK_EQ(receive(&n[1], 0, in), 5054);
+			CHECK(!memcmp(in, out, 5054));
+			hdr.num_buffers = 3;
+			CHECK(!memcmp(&in_hdr, &hdr, HDR));
+			/* From now on it is in segments for this one, too. */
+			CHECK_EQ(ctrl(&n[1], VIRTIO_NET_CTRL_GUEST_OFFLOADS,
+				      VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, &offloads, 8), 0);
+		} else {
+			for (i = 0; i < 4; i++)
+				CHECK_EQ(receive(&n[1], 0, in), i < 3 ? 54 + 1448 : 54 + 656);
+		}
+		for (i = 0; i < 4; i++) {
+			CHECK_EQ(receive(&n[2], 0, in), i < 3 ? 54 + 1448 : 54 + 656);
+			CHECK_EQ(in_hdr.flags | in_hdr.gso_type | in_hdr.gso_size, 0);
+			CHECK(!memcmp(in + 54, out + 54 + 1448 * i, i < 3 ? 1448 : 656));
+		}
+		CHECK(silent(&n[1], 0) && silent(&n[2], 0));
+	}
+	offloads = BIT64(VIRTIO_NET_F_HOST_TSO4);
+	CHECK_EQ(ctrl(&n[1], VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET,
+		      &offloads, 8), 1);
+	offloads = BIT64(VIRTIO_NET_F_GUEST_CSUM);
+	CHECK_EQ(ctrl(&n[2], VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET,
+		      &offloads, 8), 1);
+	CHECK_EQ(ctrl(&n[1], VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET,
+		      &offloads, 7), 1);
+	CHECK_EQ(ctrl(&n[1], VIRTIO_NET_CTRL_GUEST_OFFLOADS, 1, &offloads, 8), 1);
+	CHECK_EQ(ctrl(&n[1], VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET,
+		      &offloads, 8), 0);
+	driver_exit(&d);
+}
+
+/* A large frame whose segments are more than there are buffers for at once */
+TEST(net_segments_wait_for_buffers)
+{
+	struct virtio_net_hdr_v1 hdr;
+	unsigned int i;
+
+	driver_init(&d, NULL);
+	nic_up(&n[0], 1, 0, 0);
+	nic_up(&n[1], 1, OFFLOADS | BIT64(VIRTIO_NET_F_MRG_RXBUF), 0);
+	make_tcp(out, 60000, 1000, &hdr, n[1].m.config, n[0].m.config);
+	send_with(&n[0], 0, &hdr, out, 60054);
+	CHECK(silent(&n[1], 0));
+	for (i = 0; i < 60; i++) {
+		give_buffers(&n[1], 0, 1, 1526);
+		CHECK_EQ(receive(&n[1], 0, in), 1054);
+		CHECK(!memcmp(in + 54, out + 54 + 1000 * i, 1000));
+	}
+	/* A reset in the middle of one */
+	send_with(&n[0], 0, &hdr, out, 60054);
+	give_buffers(&n[1], 0, 1, 1526);
+	CHECK_EQ(receive(&n[1], 0, in), 1054);
+	CHECK_EQ(command(&d, n[1].m.id, DEVICE(RESET), NULL, 0, 4, NULL), 0);
+	driver_exit(&d);
+}
+
+TEST(net_hostile_headers)
+{
+	static const struct {
+		const char *what;
+		uint8_t flags, gso_type;
+		uint16_t gso_size, csum_start, csum_offset;
+	} cases[] = {
+		{ "checksum behind the end", 1, 0, 0, 5053, 16 },
+		{ "checksum far behind the end", 1, 0, 0, 0xffff, 16 },
+		{ "offset far behind the end", 1, 0, 0, 34, 0xffff },
+		{ "checksum in the Ethernet header", 1, 0, 0, 4, 16 },
+		{ "segments of nothing", 1, 1, 0, 34, 16 },
+		{ "too many segments", 1, 1, 1, 34, 16 },
+		{ "segments without a checksum", 0, 1, 1448, 34, 16 },
+		{ "checksum not of TCP", 1, 1, 1448, 32, 16 },
+		{ "offset not of TCP", 1, 1, 1448, 34, 6 },
+		{ "IPv6, and it is not", 1, 4, 1448, 34, 16 },
+		{ "UDP, and it is not", 1, 5, 1448, 34, 6 },
+		{ "UFO, which is not offered", 1, 3, 1448, 34, 6 },
+		{ "a type that there is not", 1, 2, 1448, 34, 16 },
+		{ "ECN without segments", 1, 0x80, 1448, 34, 16 },
+	};
+	struct virtio_net_hdr_v1 hdr;
+	unsigned int i, seed = test_seed(77);
+
+	driver_init(&d, NULL);
+	nic_up(&n[0], 1, 0, 0);
+	nic_up(&n[1], 1, OFFLOADS, 2048);
+	nic_up(&n[2], 1, BIT64(VIRTIO_NET_F_CSUM) | BIT64(VIRTIO_NET_F_HOST_TSO4) |
+	       BIT64(VIRTIO_NET_F_HOST_TSO6) | BIT64(VIRTIO_NET_F_HOST_ECN) | BIT64(56), 0);
+	make_tcp(out, 5000, 1448, &hdr, n[1].m.config, n[0].m.config);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		memset(&hdr, 0, sizeof(hdr));
+		hdr.flags = cases[i].flags;
+		hdr.gso_type = cases[i].gso_type;
+		hdr.gso_size = cases[i].gso_size;
+		hdr.csum_start = cases[i].csum_start;
+		hdr.csum_offset = cases[i].csum_offset;
+		send_with(&n[0], 0, &hdr, out, 5054);
+		if (receive_within(&n[1], 0, in, 0.01))
+			test_failed(__FILE__, __LINE__, "%s: it arrives", cases[i].what);
+	}
+	/* What was not negotiated */
+	make_tcp(out, 5000, 1448, &hdr, n[1].m.config, n[0].m.config);
+	send_with(&n[2], 0, &hdr, out, 5054);
+	CHECK(silent(&n[1], 0));
+	/* The packet itself is wrong. */
+	out[46] = 0x40;
+	send_with(&n[0], 0, &hdr, out, 5054);
+	out[46] = 0xf0;
+	send_with(&n[0], 0, &hdr, out, 60);
+	out[14] = 0x4f;
+	send_with(&n[0], 0, &hdr, out, 60);
+	CHECK(silent(&n[1], 0));
+	/* Anything */
+	for (i = 0; i < 1500; i++) {
+		d.c.alloc = GUEST_BASE + GUEST_SIZE / 2;
+		make_tcp(out, 5000, 1448, &hdr, n[1].m.config, n[0].m.config);
+		out[12 + rand_r(&seed) % 60] = rand_r(&seed) >> 4;
+		((uint8_t *)&hdr)[rand_r(&seed) % 10] = rand_r(&seed) >> 4;
+		((uint8_t *)&hdr)[rand_r(&seed) % 10] ^= 1 << rand_r(&seed) % 8;
+		send_with(&n[0], 0, &hdr, out, 14 + rand_r(&seed) % 5041);
+		if (n[1].m.ring[0].used != ring_used_idx(&n[1].m.ring[0])) {
+			n[1].m.ring[0].used = ring_used_idx(&n[1].m.ring[0]);
+			while ((uint16_t)(n[1].m.ring[0].avail - n[1].m.ring[0].used) < BUFS)
+				give_buffers(&n[1], 0, 1, 2048);
+		}
+	}
+	settle(&d.c, 0.1);
+	CHECK_EQ(command(&d, n[1].m.id, DEVICE(RESET), NULL, 0, 4, NULL), 0);
+	CHECK(bring_up(&n[1].m, 3, 64, BIT64(F_RING_EVENT_IDX)));
+	give_buffers(&n[1], 0, BUFS, 2048);
+	make_tcp(out, 5000, 1448, &hdr, n[1].m.config, n[0].m.config);
+	send_with(&n[0], 0, &hdr, out, 5054);
+	CHECK_EQ(receive(&n[1], 0, in), 5054);
+	driver_exit(&d);
+}
+
+struct rss_command {
+	uint32_t types;
+	uint16_t mask;
+	uint16_t unclassified;
+	uint16_t table[4];
+	uint16_t max_tx;
+	uint8_t key_len;
+	uint8_t key[40];
+} __attribute__((packed));
+
+static int rss(struct nic *nic, const struct rss_command *command, uint32_t len)
+{
+	return ctrl(nic, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_RSS_CONFIG, command, len);
+}
+
+TEST(net_rss)
+{
+	const struct rss_command good = { .types = 0x3f, .mask = 3, .unclassified = 3,
+					  .table = { 2, 2, 2, 2 }, .max_tx = 4, .key_len = 40 };
+	struct rss_command c = good;
+	struct virtio_net_hdr_v1 hdr;
+
+	driver_init(&d, NULL);
+	nic_up(&n[0], 1, 0, 0);
+	nic_up(&n[1], 4, 0, 2048);
+	CHECK_EQ(rss(&n[1], &c, sizeof(c)), 0);
+	make_tcp(out, 100, 0, &hdr, n[1].m.config, n[0].m.config);
+	send_frame(&n[0], 0, out, 154);
+	CHECK_EQ(receive(&n[1], 2, in), 154);
+	make_frame(out, 60, n[1].m.config, n[0].m.config);
+	send_frame(&n[0], 0, out, 60);
+	CHECK_EQ(receive(&n[1], 3, in), 60);
+	/* The key is 0, and so is the hash. */
+	c.table[0] = 1;
+	CHECK_EQ(rss(&n[1], &c, sizeof(c)), 0);
+	make_tcp(out, 100, 0, &hdr, n[1].m.config, n[0].m.config);
+	send_frame(&n[0], 0, out, 154);
+	CHECK_EQ(receive(&n[1], 1, in), 154);
+
+#define WRONG(field, value)	(c = good, c.field = value, rss(&n[1], &c, sizeof(c)))
+	CHECK_EQ(WRONG(types, 0x40), 1);
+	CHECK_EQ(WRONG(mask, 2), 1);
+	CHECK_EQ(WRONG(mask, 0xffff), 1);
+	CHECK_EQ(WRONG(mask, 127), 1);
+	CHECK_EQ(WRONG(unclassified, 4), 1);
+	CHECK_EQ(WRONG(table[3], 4), 1);
+	CHECK_EQ(WRONG(max_tx, 0), 1);
+	CHECK_EQ(WRONG(max_tx, 5), 1);
+	CHECK_EQ(WRONG(key_len, 39), 1);
+	CHECK_EQ(WRONG(key_len, 41), 1);
+	c = good;
+	CHECK_EQ(rss(&n[1], &c, sizeof(c) - 1), 1);
+	CHECK_EQ(rss(&n[1], &c, 7), 1);
+	CHECK_EQ(rss(&n[1], &c, 0), 1);
+	c.key_len = 0;
+	CHECK_EQ(rss(&n[1], &c, sizeof(c) - 40), 1);
+	c.types = 0;
+	CHECK_EQ(rss(&n[1], &c, sizeof(c) - 40), 0);
+	CHECK_EQ(ctrl(&n[1], VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_HASH_CONFIG, &c, 13), 1);
+	/* Without it */
+	CHECK(!(n[0].m.info.features[0] & BIT64(VIRTIO_NET_F_RSS)));
+	CHECK_EQ(rss(&n[0], &good, sizeof(good)), 1);
+	driver_exit(&d);
+}
+
+/* The longer header, with a hash, in both directions */
+TEST(net_hash_report)
+{
+	struct virtio_tvq_create req = { .type = 1, .flags = VIRTIO_TVQ_CREATE_F_FEATURES };
+	uint8_t config[12 + 41] = { 0x3f, [12] = 40, [13] = 0x80 };
+	struct virtio_net_hdr_v1 hdr;
+	uint64_t gpa;
+	struct seg seg;
+	uint8_t *p;
+	uint32_t len;
+
+	driver_init(&d, NULL);
+	nic_up(&n[0], 1, 0, 2048);
+	CHECK(!(n[0].m.info.features[0] & BIT64(VIRTIO_NET_F_HASH_REPORT)));
+	req.features[0] = n[0].m.info.features[0] | BIT64(VIRTIO_NET_F_HASH_REPORT);
+	CHECK_EQ(create(&d, &req, &n[1].m), 0);
+	CHECK(bring_up(&n[1].m, 3, 64, BIT64(F_RING_EVENT_IDX)));
+	CHECK_EQ(ctrl(&n[1], VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_HASH_CONFIG, config,
+		      sizeof(config)), 0);
+	gpa = guest_alloc(&d.c, 2048, 16);
+	p = guest(&d.c, gpa);
+	seg = (struct seg){ gpa, 2048, true };
+	ring_put(&n[1].m.ring[0], &seg, 1);
+	doorbell(&n[1].m, 0);
+	make_tcp(out, 100, 0, &hdr, n[1].m.config, n[0].m.config);
+	send_frame(&n[0], 0, out, 154);
+	CHECK(ring_wait(&n[1].m.ring[0], NULL, &len));
+	CHECK_EQ(len, 20 + 154);
+	CHECK(!memcmp(p + 20, out, 154));
+	/* The first bit of the key: the first bit of the address, 192.0.2.1, is at the top. */
+	CHECK_EQ(*(uint32_t *)(p + 12) >> 31, 1);
+	CHECK_EQ(*(uint16_t *)(p + 16), VIRTIO_NET_HASH_REPORT_TCPv4);
+	/* And back */
+	memset(p, 0, 20);
+	make_frame(p + 20, 100, n[0].m.config, n[1].m.config);
+	seg = (struct seg){ gpa, 120, false };
+	ring_put(&n[1].m.ring[1], &seg, 1);
+	doorbell(&n[1].m, 1);
+	CHECK_EQ(receive(&n[0], 0, in), 100);
+	CHECK(!memcmp(in, p + 20, 100));
+	driver_exit(&d);
+}
+
+TEST(net_features_need_others)
+{
+	static const struct {
+		uint64_t bit, needs;
+	} rules[] = {
+		{ VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_CSUM },
+		{ 54, VIRTIO_NET_F_GUEST_CSUM },
+		{ VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_CSUM },
+		{ 56, VIRTIO_NET_F_CSUM },
+		{ VIRTIO_NET_F_HOST_ECN, VIRTIO_NET_F_HOST_TSO4 },
+		{ VIRTIO_NET_F_MQ, VIRTIO_NET_F_CTRL_VQ },
+		{ VIRTIO_NET_F_RSS, VIRTIO_NET_F_CTRL_VQ },
+		{ VIRTIO_NET_F_HASH_REPORT, VIRTIO_NET_F_CTRL_VQ },
+		{ VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, VIRTIO_NET_F_CTRL_VQ },
+	};
+	struct virtio_tvq_create req = { .type = 1, .flags = VIRTIO_TVQ_CREATE_F_FEATURES };
+	const uint64_t base = BIT64(F_VERSION_1) | BIT64(F_ACCESS_PLATFORM);
+	unsigned int i;
+
+	driver_init(&d, NULL);
+	for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+		req.features[0] = base | BIT64(rules[i].bit);
+		CHECK_EQ(create(&d, &req, NULL), ERR(EINVAL, FEATURES));
+		req.features[0] |= BIT64(rules[i].needs) | BIT64(VIRTIO_NET_F_CSUM);
+		CHECK_EQ(create(&d, &req, NULL), 0);
+	}
+	driver_exit(&d);
+}
+
 TEST(net_queue_pairs)
 {
 	static uint8_t frame[64];
@@ -370,6 +756,7 @@ TEST(net_uplink)
 	struct sockaddr_ll addr = { .sll_family = AF_PACKET };
 	struct timeval patience = { .tv_sec = 2 };
 	struct ifreq ifr = { .ifr_name = "tvqcheck0" };
+	struct virtio_net_hdr_v1 hdr;
 	struct tvq_options opt;
 	int fd, tun, i, found = 0;
 	ssize_t len;
@@ -409,6 +796,13 @@ TEST(net_uplink)
 	for (i = 0; i < 8 && !found; i++)
 		found = receive(&n[0], 0, in) == 300 && !memcmp(in, out, 300);
 	CHECK(found);
+	/* What is to be cut in segments goes there in one piece: it can wait for the next wire. */
+	addr.sll_protocol = htons(0x0800);
+	CHECK_EQ(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	make_tcp(out, 5000, 1448, &hdr, broadcast, n[0].m.config);
+	send_with(&n[0], 0, &hdr, out, 5054);
+	CHECK_EQ(recv(fd, in, sizeof(in), 0), 5054);
+	CHECK(!memcmp(in, out, 5054));
 	driver_exit(&d);
 	close(fd);
 	tun = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
@@ -430,7 +824,8 @@ TEST(net_control_queue_without_mq)
 	driver_init(&d, NULL);
 	CHECK_EQ(create_simple(&d, 1, "", 2, &n[0].m), 0);
 	CHECK_EQ(n[0].m.info.num_vqs, 5);
-	CHECK(bring_up(&n[0].m, 3, 64, BIT64(VIRTIO_NET_F_MQ) | BIT64(F_RING_EVENT_IDX)));
+	CHECK(bring_up(&n[0].m, 3, 64, BIT64(VIRTIO_NET_F_MQ) | BIT64(VIRTIO_NET_F_RSS) |
+		       BIT64(F_RING_EVENT_IDX)));
 	n[0].m.info.num_vqs = 3;
 	CHECK_EQ(ctrl(&n[0], VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, &on, 1), 0);
 	driver_exit(&d);
