@@ -145,6 +145,10 @@ EXPORT_SYMBOL_GPL(tvq_device_is_dead);
  */
 void tvq_device_fail(struct tvq_device *tdev)
 {
+	/* Its commands fail because the function is being reset. */
+	if (test_bit(TVQ_DEVICE_FROZEN, &tdev->flags) &&
+	    !test_bit(TVQ_DEVICE_THAWING, &tdev->flags))
+		return;
 	if (!test_and_set_bit(TVQ_DEVICE_DEAD, &tdev->flags))
 		schedule_work(&tdev->fail_work);
 }
@@ -178,6 +182,17 @@ struct device *tvq_device_dma_dev(struct tvq_device *tdev)
 }
 EXPORT_SYMBOL_GPL(tvq_device_dma_dev);
 
+/* The device is as a reset leaves it. */
+static void tvq_device_is_reset(struct tvq_device *tdev)
+{
+	lockdep_assert_held(&tdev->lock);
+	tdev->pristine = true;
+	clear_bit(TVQ_DEVICE_NEEDS_RESET, &tdev->flags);
+	mutex_lock(&tdev->config_lock);
+	tdev->config_stale = true;
+	mutex_unlock(&tdev->config_lock);
+}
+
 /**
  * tvq_device_reset() - bring a device into the state without a driver
  * @tdev: managed device
@@ -210,10 +225,7 @@ int tvq_device_reset(struct tvq_device *tdev)
 	}
 	if (err)
 		return tvq_device_check(tdev, err);
-	tdev->pristine = true;
-	mutex_lock(&tdev->config_lock);
-	tdev->config_stale = true;
-	mutex_unlock(&tdev->config_lock);
+	tvq_device_is_reset(tdev);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(tvq_device_reset);
@@ -414,7 +426,9 @@ static void tvq_device_config_work(struct work_struct *work)
 		tdev->config_told = tdev->config_generation;
 	}
 	mutex_unlock(&tdev->config_lock);
-	if (!news && !(status & VIRTIO_CONFIG_S_NEEDS_RESET))
+	if (status & VIRTIO_CONFIG_S_NEEDS_RESET)
+		set_bit(TVQ_DEVICE_NEEDS_RESET, &tdev->flags);
+	else if (!news)
 		return;
 	mutex_lock(&tdev->drv_lock);
 	if (tdev->drv && tdev->drv->config_changed)
@@ -584,10 +598,19 @@ void tvq_device_detach(struct tvq_device *tdev)
 }
 EXPORT_SYMBOL_GPL(tvq_device_detach);
 
+static DECLARE_WAIT_QUEUE_HEAD(tvq_frozen_queue);
+
+/* Whoever binds or unbinds while the function is reset waits until it is done. */
+static void tvq_device_wait_thawed(struct tvq_device *tdev)
+{
+	wait_event(tvq_frozen_queue, !test_bit(TVQ_DEVICE_FROZEN, &tdev->flags));
+}
+
 static int tvq_bus_probe(struct device *dev)
 {
 	struct tvq_device *tdev = to_tvq_device(dev);
 
+	tvq_device_wait_thawed(tdev);
 	if (tvq_device_is_dead(tdev))
 		return -EIO;
 	return to_tvq_driver(dev->driver)->probe(tdev);
@@ -595,7 +618,136 @@ static int tvq_bus_probe(struct device *dev)
 
 static void tvq_bus_remove(struct device *dev)
 {
-	to_tvq_driver(dev->driver)->remove(to_tvq_device(dev));
+	struct tvq_device *tdev = to_tvq_device(dev);
+
+	tvq_device_wait_thawed(tdev);
+	to_tvq_driver(dev->driver)->remove(tdev);
+}
+
+/* Call the personality's freeze. */
+static int tvq_device_let_go(struct tvq_device *tdev, bool sleep)
+{
+	struct tvq_driver *drv;
+
+	device_lock_assert(&tdev->dev);
+	if (!tdev->dev.driver)
+		return 0;
+	drv = to_tvq_driver(tdev->dev.driver);
+	return drv->freeze ? drv->freeze(tdev, sleep) : -EOPNOTSUPP;
+}
+
+/* Call the personality's thaw, which nobody can unbind before this is through. */
+static void tvq_device_take_up(struct tvq_device *tdev, bool gone)
+{
+	if (tdev->dev.driver)
+		to_tvq_driver(tdev->dev.driver)->thaw(tdev, gone);
+	clear_bit(TVQ_DEVICE_FROZEN, &tdev->flags);
+	clear_bit(TVQ_DEVICE_THAWING, &tdev->flags);
+	wake_up_all(&tvq_frozen_queue);
+}
+
+/**
+ * tvq_device_freeze() - get a device ready for a reset of its function
+ * @tdev: managed device on the bus, that nobody takes off it meanwhile
+ * @sleep: the system is to sleep
+ *
+ * Its users wait until tvq_device_thaw(), and what they have been promised was
+ * done. Not so with a device that has failed or needs a reset: its
+ * driver might wait for ever for what the device does not give back. That is dealt
+ * with after the reset.
+ *
+ * Context: process, may sleep.
+ * Return: 0, or an error of the personality, which keeps the system from
+ * sleeping; for a reset always 0.
+ */
+int tvq_device_freeze(struct tvq_device *tdev, bool sleep)
+{
+	int err;
+
+	if (test_bit(TVQ_DEVICE_FROZEN, &tdev->flags) ||
+	    test_bit(TVQ_DEVICE_DEAD, &tdev->flags) ||
+	    test_bit(TVQ_DEVICE_NEEDS_RESET, &tdev->flags))
+		return 0;
+	device_lock(&tdev->dev);
+	err = tvq_device_let_go(tdev, sleep);
+	if (!err)
+		set_bit(TVQ_DEVICE_FROZEN, &tdev->flags);
+	device_unlock(&tdev->dev);
+	if (!err)
+		return 0;
+	if (sleep) {
+		dev_err(&tdev->dev, "its driver can't sleep: %pe\n", ERR_PTR(err));
+		return err;
+	}
+	/* tvq_device_thaw() has it bound again. */
+	device_release_driver(&tdev->dev);
+	return 0;
+}
+
+/**
+ * tvq_device_thaw() - take a device into use again
+ * @tdev: managed device, whose function was reset and answers commands, with
+ *	or without tvq_device_freeze() before that
+ *
+ * One that could not be frozen is recovered by a work item, since nobody knows how
+ * long its driver takes to let go.
+ *
+ * Context: process, may sleep.
+ */
+void tvq_device_thaw(struct tvq_device *tdev)
+{
+	bool frozen = test_bit(TVQ_DEVICE_FROZEN, &tdev->flags);
+
+	/* What was under way has failed with the transport virtqueue. */
+	cancel_delayed_work_sync(&tdev->config_work);
+	flush_work(&tdev->fail_work);
+	tvq_device_post_wait(tdev);
+	mutex_lock(&tdev->lock);
+	tvq_irq_live(tdev, false);
+	tvq_device_is_reset(tdev);
+	mutex_unlock(&tdev->lock);
+	clear_bit(TVQ_DEVICE_DEAD, &tdev->flags);
+	if (!frozen) {
+		queue_work(system_freezable_wq, &tdev->recover_work);
+		return;
+	}
+	set_bit(TVQ_DEVICE_THAWING, &tdev->flags);
+	tvq_device_take_up(tdev, false);
+	/* It may have changed, and generations begun anew, meanwhile. */
+	mutex_lock(&tdev->config_lock);
+	tdev->config_told = -1;
+	mutex_unlock(&tdev->config_lock);
+	tvq_config_interrupt(tdev);
+}
+
+/* A frozen device does not come back: its users have to see that. */
+static void tvq_device_abandon(struct tvq_device *tdev)
+{
+	if (test_bit(TVQ_DEVICE_FROZEN, &tdev->flags))
+		tvq_device_take_up(tdev, true);
+}
+
+/* What tvq_device_thaw() has left, for a device that was not frozen. */
+static void tvq_device_recover_work(struct work_struct *work)
+{
+	struct tvq_device *tdev = container_of(work, struct tvq_device,
+					       recover_work);
+	int err = -ENODEV;
+
+	device_lock(&tdev->dev);
+	if (tdev->dev.driver) {
+		err = tvq_device_let_go(tdev, false);
+		if (!err)
+			tvq_device_take_up(tdev, false);
+	}
+	device_unlock(&tdev->dev);
+	if (err) {
+		device_release_driver(&tdev->dev);
+		err = device_attach(&tdev->dev);
+		if (err < 0)
+			dev_err(&tdev->dev, "can't be bound after a reset: %pe\n",
+				ERR_PTR(err));
+	}
 }
 
 const struct bus_type tvq_bus_type = {
@@ -698,6 +850,7 @@ struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
 	init_waitqueue_head(&tdev->posted_wait);
 	INIT_DELAYED_WORK(&tdev->config_work, tvq_device_config_work);
 	INIT_WORK(&tdev->fail_work, tvq_device_fail_work);
+	INIT_WORK(&tdev->recover_work, tvq_device_recover_work);
 
 	device_initialize(&tdev->dev);
 	tvq_live_get();
@@ -747,6 +900,8 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_device_add);
  */
 void tvq_device_remove(struct tvq_device *tdev)
 {
+	tvq_device_abandon(tdev);
+	cancel_work_sync(&tdev->recover_work);
 	device_del(&tdev->dev);
 	cancel_delayed_work_sync(&tdev->config_work);
 	tvq_device_post_wait(tdev);

@@ -34,7 +34,7 @@ static_assert(sizeof(struct virtio_tvq_hdr) +
 struct tvq_cmdq {
 	struct tvq_xfer *x;
 	struct device *dev;
-	/* Room for a reply; written by the first tvq_cmd_limits() alone. */
+	/* Room for a reply; written by the first tvq_cmd_limits() after a reset. */
 	u32 in_max;
 	u32 out_max;
 	u32 config_max;
@@ -337,6 +337,25 @@ void tvq_cmdq_break(struct tvq_cmdq *q)
 	tvq_xfer_break(q->x);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_cmdq_break);
+
+/**
+ * tvq_cmdq_revive() - commands again, after the device was reset
+ * @q: the queue, see tvq_xfer_revive() for what has to be so
+ *
+ * The limits are to be read first, as after tvq_cmdq_create().
+ *
+ * Context: process, may sleep.
+ */
+void tvq_cmdq_revive(struct tvq_cmdq *q)
+{
+	q->in_max = TVQ_CMD_MIN_MAX;
+	q->out_max = TVQ_CMD_MIN_MAX;
+	q->config_max = 0;
+	q->vqs_max = 0;
+	q->vectors_max = 0;
+	tvq_xfer_revive(q->x);
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_cmdq_revive);
 
 /**
  * tvq_cmdq_is_broken() - will no command succeed any more

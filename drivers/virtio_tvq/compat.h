@@ -41,6 +41,21 @@ tvq_vring_create(unsigned int index, unsigned int num,
 					  name, map);
 }
 
+static inline int tvq_vdev_reset_prepare(struct virtio_device *vdev)
+{
+	struct device_driver *drv = vdev->dev.driver;
+
+	/* One half is none. */
+	if (drv && !drv_to_virtio(drv)->reset_done)
+		return -EOPNOTSUPP;
+	return virtio_device_reset_prepare(vdev);
+}
+
+static inline int tvq_vdev_reset_done(struct virtio_device *vdev)
+{
+	return virtio_device_reset_done(vdev);
+}
+
 /* Features are 128 bits wide. */
 #define TVQ_EXTENDED_FEATURES(fn)	.get_extended_features = fn,
 
@@ -82,6 +97,16 @@ tvq_vring_create(unsigned int index, unsigned int num,
 					  name, dma_dev);
 }
 
+static inline int tvq_vdev_reset_prepare(struct virtio_device *vdev)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int tvq_vdev_reset_done(struct virtio_device *vdev)
+{
+	return -EOPNOTSUPP;
+}
+
 #define TVQ_EXTENDED_FEATURES(fn)
 
 static inline void tvq_vdev_get_features(const struct virtio_device *vdev,
@@ -89,6 +114,37 @@ static inline void tvq_vdev_get_features(const struct virtio_device *vdev,
 {
 	features[0] = vdev->features;
 	features[1] = 0;
+}
+
+#endif
+
+#ifdef CONFIG_PM_SLEEP
+
+static inline int tvq_vdev_freeze(struct virtio_device *vdev)
+{
+	struct device_driver *drv = vdev->dev.driver;
+
+	/* The core lets those pass that do not let go of their queues. */
+	if (drv && !(drv_to_virtio(drv)->freeze && drv_to_virtio(drv)->restore))
+		return -EOPNOTSUPP;
+	return virtio_device_freeze(vdev);
+}
+
+static inline int tvq_vdev_restore(struct virtio_device *vdev)
+{
+	return virtio_device_restore(vdev);
+}
+
+#else
+
+static inline int tvq_vdev_freeze(struct virtio_device *vdev)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int tvq_vdev_restore(struct virtio_device *vdev)
+{
+	return -EOPNOTSUPP;
 }
 
 #endif

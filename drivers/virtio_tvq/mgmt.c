@@ -16,6 +16,9 @@
 
 #define TVQ_LIST_PAGE	128
 
+/* For so long a reset of the function waits for who creates or destroys. */
+#define TVQ_FREEZE_WAIT	(10 * HZ)
+
 #define TVQ_FEATURES_REQUIRED	(BIT_ULL(VIRTIO_F_VERSION_1) | \
 				 BIT_ULL(VIRTIO_F_ACCESS_PLATFORM))
 
@@ -26,6 +29,23 @@
 				 GENMASK_ULL(49, 42))
 
 static DEFINE_IDA(tvq_mgmt_ida);
+
+/* Who creates, destroys or discovers passes here, and waits while frozen. */
+static void tvq_mgmt_enter(struct tvq_mgmt *mgmt)
+{
+	spin_lock_irq(&mgmt->gate_lock);
+	wait_event_lock_irq(mgmt->gate_queue, !mgmt->frozen, mgmt->gate_lock);
+	mgmt->busy++;
+	spin_unlock_irq(&mgmt->gate_lock);
+}
+
+static void tvq_mgmt_leave(struct tvq_mgmt *mgmt)
+{
+	spin_lock_irq(&mgmt->gate_lock);
+	mgmt->busy--;
+	wake_up_all(&mgmt->gate_queue);
+	spin_unlock_irq(&mgmt->gate_lock);
+}
 
 /* The doorbell page of a device, where the device says something credible. */
 static int tvq_mgmt_doorbell(struct tvq_mgmt *mgmt, const struct tvq_info *info,
@@ -176,17 +196,8 @@ static const char *tvq_mgmt_reason(const struct tvq_cmd_error *error)
 	return error->status ? "refused by the device" : "no reason given";
 }
 
-/**
- * tvq_mgmt_create_device() - create a managed device and put it on the bus
- * @mgmt: management device
- * @create: what is wanted
- *
- * Context: process, may sleep. Binds the new device's driver.
- * Return: 0, and the device stands on the bus; or an errno, of which the log
- * has said more, and no device was created.
- */
-int tvq_mgmt_create_device(struct tvq_mgmt *mgmt,
-			   const struct tvq_create *create)
+static int tvq_mgmt_do_create(struct tvq_mgmt *mgmt,
+			      const struct tvq_create *create)
 {
 	struct tvq_cmd_error error = {};
 	struct tvq_info info = {};
@@ -247,6 +258,26 @@ int tvq_mgmt_create_device(struct tvq_mgmt *mgmt,
 	return err;
 }
 
+/**
+ * tvq_mgmt_create_device() - create a managed device and put it on the bus
+ * @mgmt: management device
+ * @create: what is wanted
+ *
+ * Context: process, may sleep. Binds the new device's driver.
+ * Return: 0, and the device stands on the bus; or an errno, of which the log
+ * has said more, and no device was created.
+ */
+int tvq_mgmt_create_device(struct tvq_mgmt *mgmt,
+			   const struct tvq_create *create)
+{
+	int err;
+
+	tvq_mgmt_enter(mgmt);
+	err = tvq_mgmt_do_create(mgmt, create);
+	tvq_mgmt_leave(mgmt);
+	return err;
+}
+
 /*
  * A reference to the device with this id, or, for @id 0, this name, that the
  * caller alone may take off the bus.
@@ -282,11 +313,13 @@ static struct tvq_device *tvq_mgmt_claim(struct tvq_mgmt *mgmt, u64 id,
  */
 int tvq_mgmt_destroy_device(struct tvq_mgmt *mgmt, u64 id, const char *name)
 {
-	struct tvq_device *tdev = tvq_mgmt_claim(mgmt, id, name);
-	int err;
+	struct tvq_device *tdev;
+	int err = -ENODEV;
 
+	tvq_mgmt_enter(mgmt);
+	tdev = tvq_mgmt_claim(mgmt, id, name);
 	if (!tdev)
-		return -ENODEV;
+		goto out;
 	tvq_mgmt_unlink(mgmt, tdev);
 	tvq_device_remove(tdev);
 	err = tvq_cmd_destroy(mgmt->cmdq, tdev->id);
@@ -297,6 +330,8 @@ int tvq_mgmt_destroy_device(struct tvq_mgmt *mgmt, u64 id, const char *name)
 			ERR_PTR(err));
 	put_device(&tdev->dev);
 	tvq_mgmt_erase(mgmt, tdev);
+out:
+	tvq_mgmt_leave(mgmt);
 	return err;
 }
 
@@ -355,7 +390,7 @@ static int tvq_list_cmp(const void *key, const void *elt)
 #define TVQ_MARK_NEW	XA_MARK_1
 #define TVQ_MARK_GONE	XA_MARK_2
 
-static int tvq_mgmt_compare(struct tvq_mgmt *mgmt)
+static int tvq_mgmt_compare(struct tvq_mgmt *mgmt, bool *again)
 {
 	struct tvq_list_entry *entries;
 	struct tvq_device *tdev;
@@ -373,8 +408,12 @@ static int tvq_mgmt_compare(struct tvq_mgmt *mgmt)
 	xa_lock(&mgmt->devices);
 	xa_for_each(&mgmt->devices, id, tdev) {
 		if (bsearch(&tdev->id, entries, count, sizeof(*entries),
-			    tvq_list_cmp))
-			continue;
+			    tvq_list_cmp)) {
+			if (!test_bit(TVQ_DEVICE_GONE, &tdev->flags))
+				continue;
+			/* Another one has its id, and its turn next time. */
+			*again = true;
+		}
 		set_bit(TVQ_DEVICE_GONE, &tdev->flags);
 		/* Pairs with tvq_mgmt_publish(), which asks for another scan. */
 		smp_mb__after_atomic();
@@ -401,10 +440,11 @@ static int tvq_mgmt_compare(struct tvq_mgmt *mgmt)
 static int tvq_mgmt_scan(struct tvq_mgmt *mgmt)
 {
 	struct tvq_device *tdev;
+	bool again = false;
 	unsigned long id;
 	int err;
 
-	err = tvq_mgmt_compare(mgmt);
+	err = tvq_mgmt_compare(mgmt, &again);
 	if (err) {
 		dev_err(mgmt->parent, "can't list the managed devices: %pe\n",
 			ERR_PTR(err));
@@ -425,6 +465,8 @@ static int tvq_mgmt_scan(struct tvq_mgmt *mgmt)
 			tvq_mgmt_erase(mgmt, tdev);
 		}
 	}
+	if (again)
+		tvq_mgmt_config_interrupt(mgmt);
 	return 0;
 }
 
@@ -432,9 +474,11 @@ static void tvq_mgmt_scan_work(struct work_struct *work)
 {
 	struct tvq_mgmt *mgmt = container_of(work, struct tvq_mgmt, scan_work);
 
+	tvq_mgmt_enter(mgmt);
 	if (mgmt->ops->needs_reset(mgmt->link))
 		tvq_mgmt_fail(mgmt, "the management device needs a reset");
 	mgmt->scan_err = tvq_mgmt_scan(mgmt);
+	tvq_mgmt_leave(mgmt);
 }
 
 /**
@@ -478,7 +522,12 @@ static void tvq_mgmt_broken(void *priv)
  */
 int tvq_mgmt_limits(struct tvq_mgmt *mgmt, struct tvq_limits *limits)
 {
-	return tvq_cmd_limits(mgmt->cmdq, limits);
+	int err;
+
+	tvq_mgmt_enter(mgmt);
+	err = tvq_cmd_limits(mgmt->cmdq, limits);
+	tvq_mgmt_leave(mgmt);
+	return err;
 }
 
 /**
@@ -500,7 +549,8 @@ void tvq_mgmt_interrupt(struct tvq_mgmt *mgmt)
  */
 void tvq_mgmt_config_interrupt(struct tvq_mgmt *mgmt)
 {
-	queue_work(system_long_wq, &mgmt->scan_work);
+	/* Freezable: devices neither come nor go while the system falls asleep. */
+	queue_work(system_freezable_wq, &mgmt->scan_work);
 }
 
 /**
@@ -526,6 +576,8 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 	mgmt->doorbells_offset = params->doorbells_offset;
 	mgmt->doorbells_len = params->doorbells_len;
 	init_rwsem(&mgmt->lock);
+	spin_lock_init(&mgmt->gate_lock);
+	init_waitqueue_head(&mgmt->gate_queue);
 	xa_init(&mgmt->devices);
 	INIT_WORK(&mgmt->scan_work, tvq_mgmt_scan_work);
 
@@ -601,6 +653,174 @@ int tvq_mgmt_start(struct tvq_mgmt *mgmt)
 	tvq_mgmt_config_interrupt(mgmt);
 	flush_work(&mgmt->scan_work);
 	return mgmt->scan_err;
+}
+
+/*
+ * The next device on the bus by id, from *@id on, with a reference, that nobody is
+ * taking off it.
+ */
+static struct tvq_device *tvq_mgmt_next(struct tvq_mgmt *mgmt,
+					unsigned long *id)
+{
+	struct tvq_device *tdev;
+
+	xa_lock(&mgmt->devices);
+	xa_for_each_start(&mgmt->devices, *id, tdev, *id) {
+		if (test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags) &&
+		    !test_bit(TVQ_DEVICE_LEAVING, &tdev->flags)) {
+			get_device(&tdev->dev);
+			break;
+		}
+	}
+	xa_unlock(&mgmt->devices);
+	return tdev;
+}
+
+#define tvq_mgmt_for_each(mgmt, id, tdev)				\
+	for ((id) = 0; ((tdev) = tvq_mgmt_next(mgmt, &(id)));		\
+	     (id)++, put_device(&(tdev)->dev))
+
+static void tvq_mgmt_open_gate(struct tvq_mgmt *mgmt)
+{
+	spin_lock_irq(&mgmt->gate_lock);
+	mgmt->frozen = false;
+	wake_up_all(&mgmt->gate_queue);
+	spin_unlock_irq(&mgmt->gate_lock);
+}
+
+/**
+ * tvq_mgmt_freeze() - get all managed devices ready for a reset of the function
+ * @mgmt: management device that was started
+ * @sleep: the system is to sleep
+ *
+ * Waits for who creates, destroys or discovers devices, but not for ever, because a
+ * driver may; the next ones wait for tvq_mgmt_thaw(). One freezes at a time.
+ *
+ * Context: process, may sleep.
+ * Return: 0, or, for a sleep alone, an errno, and nothing has changed.
+ */
+int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
+{
+	struct tvq_device *tdev;
+	unsigned long id;
+	int err = 0;
+
+	spin_lock_irq(&mgmt->gate_lock);
+	wait_event_lock_irq(mgmt->gate_queue, !mgmt->frozen, mgmt->gate_lock);
+	mgmt->frozen = true;
+	if (!wait_event_lock_irq_timeout(mgmt->gate_queue, !mgmt->busy,
+					 mgmt->gate_lock, TVQ_FREEZE_WAIT))
+		err = -EBUSY;
+	spin_unlock_irq(&mgmt->gate_lock);
+	if (err)
+		dev_warn(mgmt->parent,
+			 "somebody still creates or destroys a device\n");
+	if (!sleep)
+		err = 0;
+
+	tvq_mgmt_for_each(mgmt, id, tdev)
+		if (!err)
+			err = tvq_device_freeze(tdev, sleep);
+	if (!err)
+		return 0;
+	tvq_mgmt_for_each(mgmt, id, tdev)
+		if (test_bit(TVQ_DEVICE_FROZEN, &tdev->flags))
+			tvq_device_thaw(tdev);
+	tvq_mgmt_open_gate(mgmt);
+	return err;
+}
+
+/**
+ * tvq_mgmt_link_down() - the function carries no more commands
+ * @mgmt: frozen management device; the function was reset and its
+ *	interrupts are freed, its ring is still there
+ *
+ * Context: process, may sleep.
+ */
+void tvq_mgmt_link_down(struct tvq_mgmt *mgmt)
+{
+	tvq_cmdq_break(mgmt->cmdq);
+}
+
+/* Is what DESCRIBE says now of the device still the same device? */
+static bool tvq_mgmt_same(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
+{
+	void __iomem *doorbell;
+	struct tvq_info info;
+	bool same;
+	int err;
+
+	err = tvq_cmd_describe(mgmt->cmdq, tdev->id, &info);
+	/* Of one that does not say so, its driver will find out. */
+	if (err)
+		return err != -ENXIO;
+	same = !tvq_mgmt_doorbell(mgmt, &info, &doorbell) &&
+	       doorbell == tdev->doorbell && info.type == tdev->type &&
+	       !strcmp(info.name, tdev->name) &&
+	       !memcmp(info.features, tdev->features, sizeof(info.features)) &&
+	       info.num_vqs == tdev->num_vqs &&
+	       info.num_vectors == tdev->num_vectors &&
+	       info.config_len == tdev->config_len &&
+	       !memcmp(info.vq_size, tdev->vq_size,
+		       info.num_vqs * sizeof(*info.vq_size));
+	kfree(info.config);
+	kfree(info.vq_size);
+	return same;
+}
+
+/**
+ * tvq_mgmt_thaw() - go on after a reset of the function
+ * @mgmt: frozen management device
+ * @err: 0 when the function is DRIVER_OK and carries commands; otherwise it
+ *	does not, nor do its devices. They stay frozen, for
+ *	another reset or until they are taken off the bus
+ *
+ * All managed devices are taken into use again. Afterwards, not before the system is
+ * awake, those that the other side does not have any more go, and new ones
+ * come.
+ *
+ * Context: process, may sleep.
+ * Return: @err, or what came in between.
+ */
+int tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
+{
+	struct tvq_device *tdev;
+	unsigned long id;
+
+	if (!err) {
+		tvq_cmdq_revive(mgmt->cmdq);
+		err = tvq_cmd_limits(mgmt->cmdq, &mgmt->limits);
+	}
+	if (err) {
+		dev_err(mgmt->parent, "does not come back: %pe\n", ERR_PTR(err));
+		tvq_cmdq_break(mgmt->cmdq);
+		tvq_mgmt_open_gate(mgmt);
+		return err;
+	}
+	tvq_mgmt_for_each(mgmt, id, tdev) {
+		if (tvq_mgmt_same(mgmt, tdev))
+			tvq_device_thaw(tdev);
+		else
+			set_bit(TVQ_DEVICE_GONE, &tdev->flags);
+	}
+	tvq_mgmt_open_gate(mgmt);
+	tvq_mgmt_config_interrupt(mgmt);
+	return 0;
+}
+
+/**
+ * tvq_mgmt_reset() - reset the function and all that it manages
+ * @mgmt: management device
+ *
+ * Their drivers go on afterwards; those of devices that had failed may take a while
+ * longer.
+ *
+ * Context: process, may sleep.
+ * Return: 0, or an errno, and the log has said more.
+ */
+int tvq_mgmt_reset(struct tvq_mgmt *mgmt)
+{
+	return mgmt->ops->reset(mgmt->link);
 }
 
 /**

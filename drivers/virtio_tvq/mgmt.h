@@ -10,6 +10,8 @@
 #include <linux/irqdomain.h>
 #include <linux/kobject.h>
 #include <linux/rwsem.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
@@ -37,6 +39,11 @@
  *	into an entry holds that, a reference, or has set TVQ_DEVICE_LEAVING
  * @by_name: the directory tvq/by-name/
  * @open: devices may be created and discovered
+ * @gate_lock: guards the two that follow
+ * @frozen: the function is being reset, or the system sleeps: who creates, destroys
+ *	or discovers waits
+ * @busy: how many of these are under way
+ * @gate_queue: waits for changes of the two
  * @scan_work: looks what the other side has changed; the only one to do so
  * @scan_err: how it ended the last time
  */
@@ -56,6 +63,10 @@ struct tvq_mgmt {
 	struct xarray devices;
 	struct kobject *by_name;
 	bool open;
+	spinlock_t gate_lock;	/* as above */
+	bool frozen;
+	unsigned int busy;
+	wait_queue_head_t gate_queue;
 	struct work_struct scan_work;
 	int scan_err;
 };
@@ -63,12 +74,15 @@ struct tvq_mgmt {
 /**
  * struct tvq_mgmt_ops - what the function can do beside carrying commands
  * @needs_reset: has it set DEVICE_NEEDS_RESET? Process context
- * @cut_off: keep it, and so all managed devices, from memory for good. Process
- *	context
+ * @cut_off: keep it, and so all managed devices, from memory, until it is
+ *	reset. Process context
+ * @reset: reset it, from tvq_mgmt_freeze() to tvq_mgmt_thaw(). Process
+ *	context. Return 0 or an errno
  */
 struct tvq_mgmt_ops {
 	bool (*needs_reset)(void *link);
 	void (*cut_off)(void *link);
+	int (*reset)(void *link);
 };
 
 /**
@@ -98,6 +112,10 @@ struct tvq_mgmt_params {
 struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params);
 int tvq_mgmt_start(struct tvq_mgmt *mgmt);
 void tvq_mgmt_stop(struct tvq_mgmt *mgmt);
+int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep);
+void tvq_mgmt_link_down(struct tvq_mgmt *mgmt);
+int tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err);
+int tvq_mgmt_reset(struct tvq_mgmt *mgmt);
 void tvq_mgmt_fail(struct tvq_mgmt *mgmt, const char *why);
 int tvq_mgmt_limits(struct tvq_mgmt *mgmt, struct tvq_limits *limits);
 void tvq_mgmt_destroy(struct tvq_mgmt *mgmt);

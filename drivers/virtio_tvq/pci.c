@@ -130,11 +130,6 @@ static void tvq_pci_cut_off(void *link)
 	pci_clear_master(tvq_pci_dev(link));
 }
 
-static const struct tvq_mgmt_ops tvq_pci_mgmt_ops = {
-	.needs_reset = tvq_pci_needs_reset,
-	.cut_off = tvq_pci_cut_off,
-};
-
 static bool tvq_pci_notify(struct virtqueue *vq)
 {
 	iowrite16(vq->index, (void __iomem *)vq->priv);
@@ -468,35 +463,129 @@ static int tvq_pci_request_irqs(struct tvq_pci *tp)
 	return 0;
 }
 
+/* No DMA and no interrupt any more; what was set up is still there. */
+static void tvq_pci_stop_function(struct tvq_pci *tp)
+{
+	tvq_pci_reset(tp);
+	pci_clear_master(tvq_pci_dev(tp));
+	tvq_pci_free_irqs(tp);
+}
+
+static void tvq_pci_free_function(struct tvq_pci *tp)
+{
+	if (tp->vq)
+		tvq_pci_del_vq(tp);
+	pci_free_irq_vectors(tvq_pci_dev(tp));
+}
+
 /*
  * One way down, from any point of the way up: no device, no DMA, no interrupt,
  * and only then no memory.
  */
 static void tvq_pci_down(struct tvq_pci *tp)
 {
-	struct pci_dev *pdev = tvq_pci_dev(tp);
-
 	/* A driver that waits for its device would wait for ever. */
-	if (tp->mgmt && !pci_device_is_present(pdev))
+	if (tp->mgmt && !pci_device_is_present(tvq_pci_dev(tp)))
 		tvq_mgmt_fail(tp->mgmt, "the function is not there any more");
 	if (tp->mgmt)
 		tvq_mgmt_stop(tp->mgmt);
-	tvq_pci_reset(tp);
-	pci_clear_master(pdev);
-	tvq_pci_free_irqs(tp);
+	tvq_pci_stop_function(tp);
 	if (tp->mgmt)
 		tvq_mgmt_destroy(tp->mgmt);
 	tp->mgmt = NULL;
-	if (tp->vq)
-		tvq_pci_del_vq(tp);
-	pci_free_irq_vectors(pdev);
+	tvq_pci_free_function(tp);
 }
+
+/* From any state to one where the transport virtqueue only has to be enabled. */
+static int tvq_pci_setup_function(struct tvq_pci *tp)
+{
+	struct pci_dev *pdev = tvq_pci_dev(tp);
+	int err;
+
+	pci_set_master(pdev);
+	err = tvq_pci_reset(tp);
+	if (err)
+		return err;
+	err = tvq_pci_negotiate(tp);
+	if (err)
+		return err;
+	err = pci_alloc_irq_vectors(pdev, TVQ_PCI_NUM_VECTORS,
+				    TVQ_PCI_NUM_VECTORS, PCI_IRQ_MSIX);
+	if (err < 0) {
+		dev_err(&pdev->dev, "needs %d MSI-X vectors: %pe\n",
+			TVQ_PCI_NUM_VECTORS, ERR_PTR(err));
+		return err;
+	}
+	return tvq_pci_setup_vq(tp);
+}
+
+/* And from there to one that carries commands. */
+static int tvq_pci_start_function(struct tvq_pci *tp)
+{
+	int err = tvq_pci_request_irqs(tp);
+
+	if (err)
+		return err;
+	vp_modern_set_queue_enable(&tp->mdev, tp->vq_index, true);
+	vp_modern_set_status(&tp->mdev,
+			     vp_modern_get_status(&tp->mdev) |
+			     VIRTIO_CONFIG_S_DRIVER_OK);
+	/* The queue may have been made broken until now (notification hardening). */
+	__virtio_unbreak_device(&tp->vdev);
+	return 0;
+}
+
+/*
+ * The function down, with all managed devices frozen and on the bus. Where it is
+ * not for a sleep, this cannot fail: then something is to be reset that may
+ * be broken.
+ */
+static int tvq_pci_freeze(struct tvq_pci *tp, bool sleep)
+{
+	int err;
+
+	if (!pci_device_is_present(tvq_pci_dev(tp)))
+		tvq_mgmt_fail(tp->mgmt, "the function is not there any more");
+	err = tvq_mgmt_freeze(tp->mgmt, sleep);
+	if (err)
+		return err;
+	tvq_pci_stop_function(tp);
+	tvq_mgmt_link_down(tp->mgmt);
+	tvq_pci_free_function(tp);
+	return 0;
+}
+
+static int tvq_pci_thaw(struct tvq_pci *tp)
+{
+	int err;
+
+	err = tvq_pci_setup_function(tp);
+	if (!err)
+		err = tvq_pci_start_function(tp);
+	err = tvq_mgmt_thaw(tp->mgmt, err);
+	if (err) {
+		tvq_pci_stop_function(tp);
+		tvq_pci_free_function(tp);
+	}
+	return err;
+}
+
+static int tvq_pci_mgmt_reset(void *link)
+{
+	tvq_pci_freeze(link, false);
+	return tvq_pci_thaw(link);
+}
+
+static const struct tvq_mgmt_ops tvq_pci_mgmt_ops = {
+	.needs_reset = tvq_pci_needs_reset,
+	.cut_off = tvq_pci_cut_off,
+	.reset = tvq_pci_mgmt_reset,
+};
 
 static int tvq_pci_up(struct tvq_pci *tp)
 {
-	struct pci_dev *pdev = tvq_pci_dev(tp);
 	struct tvq_mgmt_params params = {
-		.parent = &pdev->dev,
+		.parent = &tvq_pci_dev(tp)->dev,
 		.link_ops = &tvq_pci_link_ops,
 		.ops = &tvq_pci_mgmt_ops,
 		.link = tp,
@@ -504,24 +593,9 @@ static int tvq_pci_up(struct tvq_pci *tp)
 	};
 	int err;
 
-	pci_set_master(pdev);
-	err = tvq_pci_reset(tp);
+	err = tvq_pci_setup_function(tp);
 	if (err)
 		goto err_down;
-	err = tvq_pci_negotiate(tp);
-	if (err)
-		goto err_down;
-	err = pci_alloc_irq_vectors(pdev, TVQ_PCI_NUM_VECTORS,
-				    TVQ_PCI_NUM_VECTORS, PCI_IRQ_MSIX);
-	if (err < 0) {
-		dev_err(&pdev->dev, "needs %d MSI-X vectors: %pe\n",
-			TVQ_PCI_NUM_VECTORS, ERR_PTR(err));
-		goto err_down;
-	}
-	err = tvq_pci_setup_vq(tp);
-	if (err)
-		goto err_down;
-
 	params.slots = virtqueue_get_vring_size(tp->vq);
 	params.doorbells = tp->doorbells;
 	params.doorbells_offset = tp->doorbells_offset;
@@ -532,15 +606,9 @@ static int tvq_pci_up(struct tvq_pci *tp)
 		tp->mgmt = NULL;
 		goto err_down;
 	}
-	err = tvq_pci_request_irqs(tp);
+	err = tvq_pci_start_function(tp);
 	if (err)
 		goto err_down;
-	vp_modern_set_queue_enable(&tp->mdev, tp->vq_index, true);
-	vp_modern_set_status(&tp->mdev,
-			     vp_modern_get_status(&tp->mdev) |
-			     VIRTIO_CONFIG_S_DRIVER_OK);
-	/* The queue may have been made broken until now (notification hardening). */
-	__virtio_unbreak_device(&tp->vdev);
 	err = tvq_mgmt_start(tp->mgmt);
 	if (err)
 		goto err_down;
@@ -618,6 +686,36 @@ static void tvq_pci_shutdown(struct pci_dev *pdev)
 	pci_clear_master(pdev);
 }
 
+static int tvq_pci_suspend(struct device *dev)
+{
+	return tvq_pci_freeze(dev_get_drvdata(dev), true);
+}
+
+static int tvq_pci_resume(struct device *dev)
+{
+	return tvq_pci_thaw(dev_get_drvdata(dev));
+}
+
+/* For a sleep of any depth: nobody knows whether the function keeps power. */
+static DEFINE_SIMPLE_DEV_PM_OPS(tvq_pci_pm_ops, tvq_pci_suspend,
+				tvq_pci_resume);
+
+/* The PCI core resets the function between these two. */
+static void tvq_pci_reset_prepare(struct pci_dev *pdev)
+{
+	tvq_pci_freeze(pci_get_drvdata(pdev), false);
+}
+
+static void tvq_pci_reset_done(struct pci_dev *pdev)
+{
+	tvq_pci_thaw(pci_get_drvdata(pdev));
+}
+
+static const struct pci_error_handlers tvq_pci_err_handlers = {
+	.reset_prepare = tvq_pci_reset_prepare,
+	.reset_done = tvq_pci_reset_done,
+};
+
 static const struct pci_device_id tvq_pci_ids[] = {
 	{ PCI_DEVICE(PCI_VENDOR_ID_REDHAT_QUMRANET, VIRTIO_TVQ_PCI_DEVICE_ID) },
 	{}
@@ -630,6 +728,8 @@ static struct pci_driver tvq_pci_driver = {
 	.probe = tvq_pci_probe,
 	.remove = tvq_pci_remove,
 	.shutdown = tvq_pci_shutdown,
+	.err_handler = &tvq_pci_err_handlers,
+	.driver.pm = pm_sleep_ptr(&tvq_pci_pm_ops),
 };
 
 static int __init tvq_init(void)

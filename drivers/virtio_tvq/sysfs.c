@@ -55,6 +55,22 @@ static ssize_t destroy_store(struct kobject *kobj, struct kobj_attribute *attr,
 
 static struct kobj_attribute destroy_attr = __ATTR_WO(destroy);
 
+static ssize_t reset_store(struct kobject *kobj, struct kobj_attribute *attr,
+			   const char *buf, size_t count)
+{
+	struct tvq_mgmt *mgmt = to_tvq_mgmt(kobj);
+	int err;
+
+	if (!sysfs_streq(buf, "1")) {
+		dev_err(mgmt->parent, "reset: not a 1\n");
+		return -EINVAL;
+	}
+	err = tvq_mgmt_reset(mgmt);
+	return err ?: count;
+}
+
+static struct kobj_attribute reset_attr = __ATTR_WO(reset);
+
 static ssize_t types_show(struct kobject *kobj, struct kobj_attribute *attr,
 			  char *buf)
 {
@@ -99,6 +115,7 @@ TVQ_LIMIT_ATTR(vectors_free);
 static struct attribute *tvq_mgmt_attrs[] = {
 	&create_attr.attr,
 	&destroy_attr.attr,
+	&reset_attr.attr,
 	&types_attr.attr,
 	&devices_max_attr.attr,
 	&devices_used_attr.attr,

@@ -7,6 +7,7 @@
 #include <linux/interrupt.h>
 #include <linux/module.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
@@ -57,6 +58,9 @@ struct tvq_virtio_vector {
  * @needs_reset: the device has set DEVICE_NEEDS_RESET
  * @warned: a void operation has failed and said so
  * @has_vqs: @vdev has virtqueues that can be broken
+ * @absent: the device is not there: its queues, until they are deleted, have no
+ *	other end and are broken
+ * @by_reset: frozen by the driver's reset_prepare, not by its freeze
  * @vqs: by queue index
  * @num_vqs: number of @vqs
  * @vectors: by entry of the interrupt table
@@ -73,6 +77,8 @@ struct tvq_virtio {
 	bool needs_reset;
 	bool warned;
 	bool has_vqs;
+	bool absent;
+	bool by_reset;
 	struct tvq_virtio_vq *vqs;
 	unsigned int num_vqs;
 	struct tvq_virtio_vector *vectors;
@@ -149,6 +155,8 @@ static void tvq_virtio_set_status(struct virtio_device *vdev, u8 status)
 	if (WARN_ON(!status))
 		return;
 	vd->status = status;
+	if (vd->absent)
+		return;
 	if (old & VIRTIO_CONFIG_S_FEATURES_OK) {
 		err = tvq_device_post_status(vd->tdev, status);
 		if (err)
@@ -321,6 +329,7 @@ static void tvq_virtio_del_vqs(struct virtio_device *vdev)
 	vd->num_vqs = 0;
 	vd->vectors = NULL;
 	vd->num_vectors = 0;
+	vd->absent = false;
 }
 
 static struct virtqueue *tvq_virtio_new_vq(struct tvq_virtio *vd,
@@ -382,6 +391,46 @@ static void tvq_virtio_spread(struct tvq_virtio *vd,
 	kfree(masks);
 }
 
+/* The rings of all queues, on the vectors that are assigned to them. */
+static int tvq_virtio_make_vqs(struct tvq_virtio *vd, unsigned int nvqs,
+			       struct virtqueue *vqs[],
+			       struct virtqueue_info info[],
+			       const u16 *assigned)
+{
+	unsigned int i;
+
+	vd->vqs = kcalloc(nvqs, sizeof(*vd->vqs), GFP_KERNEL);
+	if (!vd->vqs)
+		return -ENOMEM;
+	for (i = 0; i < nvqs; i++) {
+		struct tvq_virtio_vq *vqi = &vd->vqs[vd->num_vqs];
+
+		if (!info[i].name) {
+			vqs[i] = NULL;
+			continue;
+		}
+		vqi->vq = tvq_virtio_new_vq(vd, vd->num_vqs, &info[i]);
+		if (!vqi->vq)
+			return -ENOMEM;
+		vqi->vector = assigned[vd->num_vqs];
+		if (vqi->vector != VIRTIO_TVQ_NO_VECTOR) {
+			struct tvq_virtio_vector *vector =
+				&vd->vectors[vqi->vector];
+
+			vqi->next = vector->vqs;
+			vector->vqs = vqi;
+		}
+		vqs[i] = vqi->vq;
+		vd->num_vqs++;
+	}
+	/*
+	 * Of this and a failure of the device, either tvq_virtio_failed() sees
+	 * this or a check behind it sees that: both are full barriers.
+	 */
+	smp_store_mb(vd->has_vqs, true);
+	return 0;
+}
+
 /*
  * One attempt to set all queues up, with so many vectors. -ENOSPC means that the
  * CPUs had no vector left for *@got + 1 of them.
@@ -395,14 +444,13 @@ static int tvq_virtio_try_vqs(struct tvq_virtio *vd, unsigned int nvqs,
 {
 	struct tvq_device *tdev = vd->tdev;
 	struct tvq_vq_setup *setups __free(kfree) = NULL;
-	unsigned int num_vqs = 0, i;
+	unsigned int i;
 	int err;
 
 	*got = 0;
 	setups = kcalloc(nvqs, sizeof(*setups), GFP_KERNEL);
-	vd->vqs = kcalloc(nvqs, sizeof(*vd->vqs), GFP_KERNEL);
 	vd->vectors = kcalloc(num_vectors, sizeof(*vd->vectors), GFP_KERNEL);
-	if (!setups || !vd->vqs || !vd->vectors)
+	if (!setups || !vd->vectors)
 		return -ENOMEM;
 	err = tvq_irq_alloc(tdev, num_vectors);
 	if (err)
@@ -411,32 +459,9 @@ static int tvq_virtio_try_vqs(struct tvq_virtio *vd, unsigned int nvqs,
 	vd->config_vector = 0;
 	vd->vectors[0].config = true;
 
-	for (i = 0; i < nvqs; i++) {
-		struct tvq_virtio_vq *vqi = &vd->vqs[num_vqs];
-
-		if (!info[i].name) {
-			vqs[i] = NULL;
-			continue;
-		}
-		vqi->vq = tvq_virtio_new_vq(vd, num_vqs, &info[i]);
-		if (!vqi->vq)
-			return -ENOMEM;
-		vqi->vector = assigned[num_vqs];
-		if (vqi->vector != VIRTIO_TVQ_NO_VECTOR) {
-			struct tvq_virtio_vector *vector =
-				&vd->vectors[vqi->vector];
-
-			vqi->next = vector->vqs;
-			vector->vqs = vqi;
-		}
-		vqs[i] = vqi->vq;
-		vd->num_vqs = ++num_vqs;
-	}
-	/*
-	 * Of this and a failure of the device, either tvq_virtio_failed() sees
-	 * this or the check below sees that: both are full barriers.
-	 */
-	smp_store_mb(vd->has_vqs, true);
+	err = tvq_virtio_make_vqs(vd, nvqs, vqs, info, assigned);
+	if (err)
+		return err;
 
 	for (i = 0; i < num_vectors; i++) {
 		struct tvq_virtio_vector *vector = &vd->vectors[i];
@@ -458,9 +483,10 @@ static int tvq_virtio_try_vqs(struct tvq_virtio *vd, unsigned int nvqs,
 	}
 	tvq_virtio_spread(vd, desc);
 
-	for (i = 0; i < num_vqs; i++)
+	for (i = 0; i < vd->num_vqs; i++)
 		tvq_virtio_describe_vq(&vd->vqs[i], &setups[i]);
-	err = tvq_device_setup_vqs(tdev, setups, num_vqs, vd->config_vector);
+	err = tvq_device_setup_vqs(tdev, setups, vd->num_vqs,
+				   vd->config_vector);
 	if (err)
 		return err;
 	if (tvq_device_is_dead(tdev))
@@ -492,6 +518,16 @@ static int tvq_virtio_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 	}
 	if (num_vqs > tdev->num_vqs)
 		return -ENOENT;
+
+	if (vd->absent) {
+		memset16(assigned, VIRTIO_TVQ_NO_VECTOR, num_vqs);
+		err = tvq_virtio_make_vqs(vd, nvqs, vqs, info, assigned);
+		if (err)
+			tvq_virtio_del_vqs(vdev);
+		else
+			virtio_break_device(vdev);
+		return err;
+	}
 
 	num = min_t(unsigned int, wanted, tdev->num_vectors);
 	err = -ENOSPC;
@@ -686,6 +722,48 @@ static void tvq_virtio_failed(struct tvq_device *tdev)
 		virtio_break_device(&vd->vdev);
 }
 
+static int tvq_virtio_freeze(struct tvq_device *tdev, bool sleep)
+{
+	struct tvq_virtio *vd = tvq_get_drvdata(tdev);
+	int err = -EOPNOTSUPP;
+
+	/* Its driver may come and go. */
+	device_lock(&vd->vdev.dev);
+	if (!sleep)
+		err = tvq_vdev_reset_prepare(&vd->vdev);
+	vd->by_reset = !err;
+	if (err == -EOPNOTSUPP)
+		err = tvq_vdev_freeze(&vd->vdev);
+	device_unlock(&vd->vdev.dev);
+	return err;
+}
+
+static int tvq_virtio_restore(struct tvq_virtio *vd)
+{
+	return vd->by_reset ? tvq_vdev_reset_done(&vd->vdev) :
+			      tvq_vdev_restore(&vd->vdev);
+}
+
+static void tvq_virtio_thaw(struct tvq_device *tdev, bool gone)
+{
+	struct tvq_virtio *vd = tvq_get_drvdata(tdev);
+	int err = gone ? -ENODEV : tvq_virtio_restore(vd);
+
+	if (!err)
+		return;
+	dev_err(&tdev->dev, "not restored: %pe\n", ERR_PTR(err));
+	/*
+	 * A driver that is frozen can't be unbound: it has no queues, and those who
+	 * wait for it would wait for ever. With queues that are broken it can.
+	 */
+	vd->absent = true;
+	err = tvq_virtio_restore(vd);
+	if (err)
+		dev_err(&tdev->dev, "its driver is stuck: %pe\n", ERR_PTR(err));
+	else if (READ_ONCE(vd->has_vqs))
+		virtio_break_device(&vd->vdev);
+}
+
 static struct tvq_driver tvq_virtio_driver = {
 	.driver = {
 		.name = "virtio_tvq",
@@ -694,6 +772,8 @@ static struct tvq_driver tvq_virtio_driver = {
 	.remove = tvq_virtio_remove,
 	.config_changed = tvq_virtio_config_changed,
 	.failed = tvq_virtio_failed,
+	.freeze = tvq_virtio_freeze,
+	.thaw = tvq_virtio_thaw,
 };
 
 /**

@@ -58,7 +58,8 @@
  * - the device returns nothing but strays, %TVQ_BATCH of them in a row.
  *
  * Then the link is stopped, all messages fail with -EIO, those in the ring are
- * quarantined, and the queue stays so until tvq_xfer_destroy().
+ * quarantined, and the queue stays so until the device was reset: then
+ * tvq_xfer_revive() or tvq_xfer_destroy() frees them.
  */
 
 #define TVQ_SLOTS_MAX		32768
@@ -586,6 +587,50 @@ struct tvq_xfer *tvq_xfer_create(const struct tvq_xfer_params *params)
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_xfer_create);
 
+/* The device was reset: it gives nothing back, and writes nothing. */
+static void tvq_xfer_forget(struct tvq_xfer *x)
+{
+	unsigned int i;
+
+	tvq_xfer_break(x);
+	cancel_delayed_work_sync(&x->deadline);
+	cancel_work_sync(&x->broken_work);
+	spin_lock_irq(&x->lock);
+	for (i = 0; i < x->params.slots; i++) {
+		struct tvq_slot *slot = &x->slots[i];
+		struct tvq_msg *msg = slot->msg;
+
+		if (!msg)
+			continue;
+		slot->quarantined = false;
+		x->stats.quarantined--;
+		tvq_slot_free(x, slot);
+		tvq_msg_put(msg);	/* tvq_slot_quarantine() */
+	}
+	spin_unlock_irq(&x->lock);
+}
+
+/**
+ * tvq_xfer_revive() - begin anew on a link that was reset
+ * @x: the engine
+ *
+ * Fails what is still under way with -EIO and frees what is in quarantine; then
+ * messages may be submitted again. The caller makes sure first that the device
+ * was reset, so that it writes to no buffer any more, that nobody is in
+ * tvq_xfer_interrupt() meanwhile, and that the link carries again.
+ *
+ * Context: Process context. Sleeps. Not from @done or params.broken.
+ */
+void tvq_xfer_revive(struct tvq_xfer *x)
+{
+	tvq_xfer_forget(x);
+	spin_lock_irq(&x->lock);
+	x->armed = false;
+	WRITE_ONCE(x->broken, false);
+	spin_unlock_irq(&x->lock);
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_xfer_revive);
+
 /**
  * tvq_xfer_destroy() - end an engine
  * @x: the engine, or NULL or an ERR_PTR
@@ -601,16 +646,10 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_xfer_create);
  */
 void tvq_xfer_destroy(struct tvq_xfer *x)
 {
-	unsigned int i;
-
 	if (IS_ERR_OR_NULL(x))
 		return;
 
-	tvq_xfer_break(x);
-	cancel_delayed_work_sync(&x->deadline);
-	cancel_work_sync(&x->broken_work);
-	for (i = 0; i < x->params.slots; i++)
-		tvq_msg_put(x->slots[i].msg);	/* tvq_slot_quarantine() */
+	tvq_xfer_forget(x);
 	tvq_xfer_free(x);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_xfer_destroy);

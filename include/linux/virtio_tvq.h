@@ -20,12 +20,18 @@ struct tvq_cmdq;
 struct tvq_irqs;
 struct tvq_mgmt;
 
-/* Bits of struct tvq_device.flags; each is only ever set. */
+/*
+ * Bits of struct tvq_device.flags. The first three are only ever set; a reset of
+ * the function clears the others.
+ */
 enum tvq_device_flags {
-	TVQ_DEVICE_DEAD,	/* does not answer: see tvq_device_fail() */
 	TVQ_DEVICE_GONE,	/* does not exist any more on the other side */
 	TVQ_DEVICE_PUBLISHED,	/* stands on the bus, all of its creation done */
 	TVQ_DEVICE_LEAVING,	/* somebody is taking it off the bus */
+	TVQ_DEVICE_DEAD,	/* does not answer: see tvq_device_fail() */
+	TVQ_DEVICE_NEEDS_RESET,	/* has set DEVICE_NEEDS_RESET; its reset clears it, too */
+	TVQ_DEVICE_FROZEN,	/* between tvq_device_freeze() and tvq_device_thaw() */
+	TVQ_DEVICE_THAWING,	/* at the end of that: the function answers again */
 };
 
 /**
@@ -72,7 +78,7 @@ struct tvq_device {
 	u32 config_len;
 	u32 config_generation;
 	bool config_stale;
-	u32 config_told;		/* the generation the personality knows */
+	s64 config_told;		/* the generation the personality knows, or -1 */
 	struct mutex drv_lock;		/* guards drv, serialises calls to it */
 	struct tvq_driver *drv;
 	unsigned long flags;		/* enum tvq_device_flags, atomic */
@@ -81,6 +87,7 @@ struct tvq_device {
 	wait_queue_head_t posted_wait;	/* until posted is 0 */
 	struct delayed_work config_work;
 	struct work_struct fail_work;
+	struct work_struct recover_work;
 	/* private: irq.c's */
 	struct tvq_irqs *irqs;
 };
@@ -96,9 +103,16 @@ struct tvq_device {
  * @config_changed: the device changed its configuration space, and the
  *	cached copy is new; or DEVICE_NEEDS_RESET is set in @status
  * @failed: the device does not answer any more: a command has missed its
- *	deadline or it went away. Comes once
+ *	deadline or it went away. Comes once, and once again after each @thaw
+ * @freeze: the function is to be reset: let go of the device, which is reset
+ *	when this returns 0; for a sleep of the system if @sleep. An error lets
+ *	the system stay awake; where it is a reset alone, the personality
+ *	is unbound, and bound again afterwards. May be NULL, which is an error
+ * @thaw: the function was reset after @freeze, and the device is as
+ *	a reset leaves it: take it into use again. With @gone, it is not there:
+ *	let the device's users see that, as after @failed
  *
- * The last two come in process context, one at a time, from
+ * @config_changed and @failed come in process context, one at a time, from
  * tvq_device_attach() until tvq_device_detach() returns, also while @probe and
  * @remove run: these may be waiting for a device that does not answer.
  */
@@ -108,6 +122,8 @@ struct tvq_driver {
 	void (*remove)(struct tvq_device *tdev);
 	void (*config_changed)(struct tvq_device *tdev, u8 status);
 	void (*failed)(struct tvq_device *tdev);
+	int (*freeze)(struct tvq_device *tdev, bool sleep);
+	void (*thaw)(struct tvq_device *tdev, bool gone);
 };
 
 #define to_tvq_driver(d) container_of_const(d, struct tvq_driver, driver)

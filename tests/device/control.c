@@ -34,6 +34,8 @@ static const char help[] =
 "resize ID|NAME SIZE             of a disk; SIZE in bytes, or with K, M, G, T\n"
 "announce ID|NAME                have the driver announce where the interface is\n"
 "link ID|NAME up|down            of a network interface\n"
+"needs-reset [ID|NAME]           sets DEVICE_NEEDS_RESET, of the management device\n"
+"                                or of a managed one: its queues are not served\n"
 "help                            this text\n";
 
 struct client {
@@ -158,6 +160,12 @@ static int run_link(struct request *request)
 	int ret = mdev->type->link ? mdev->type->link(mdev, request->up) : -EOPNOTSUPP;
 
 	return ret ? ret : state_save(mdev->tvq);
+}
+
+static int run_needs_reset(struct request *request)
+{
+	mdev_needs_reset(request->mdev);
+	return 0;
 }
 
 /* Have a device's worker do something. Return: its result, or why it came to none. */
@@ -327,6 +335,14 @@ static const char *execute(struct tvq *tvq, char *line, struct reply *reply)
 		if (!which || !value || (strcmp(value, "up") && strcmp(value, "down")))
 			return "usage: link ID|NAME up|down";
 		return ask_error(ask(tvq, which, run_link, 0, !strcmp(value, "up")));
+	}
+	if (!strcmp(verb, "needs-reset")) {
+		if (value)
+			return "usage: needs-reset [ID|NAME]";
+		if (which)
+			return ask_error(ask(tvq, which, run_needs_reset, 0, false));
+		pci_needs_reset(&tvq->pci);
+		return NULL;
 	}
 	return "no such command, try help";
 }

@@ -148,6 +148,8 @@ TEST(control_refuses)
 		"add type=blk name=12345678901234567890123456789012",
 		"remove", "remove 99", "remove nobody", "resize", "resize 1", "resize 99 1M",
 		"resize 1 513", "link", "link 1", "link 1 sideways", "link 99 up",
+		"needs-reset 99", "needs-reset 1 2",
+		"needs-reset 99", "needs-reset 1 2",
 	};
 	unsigned int i;
 
