@@ -240,7 +240,7 @@ static int cmd_negotiate(struct command *cmd)
 	    !mdev->type->features_ok(features))
 		status &= ~S_FEATURES_OK;
 	else
-		mdev->driver_features = features;
+		mdev_set_features(mdev, features);
 	mdev_set_status(mdev, status | (mdev->status & S_NEEDS_RESET));
 	reply_status(cmd);
 	return 0;
@@ -368,7 +368,7 @@ static int check_vq(struct mdev *mdev, const struct virtio_tvq_vq *vqs, uint16_t
 		if (vqs[j].index == vq->index)
 			return CMD_ERR(EINVAL, QUEUE);
 	}
-	if (!vq_size_ok(size, mdev->type->queue_size(mdev, index)))
+	if (!vq_size_ok(size, mdev->type->queue_size(mdev, index), mdev->driver_features))
 		return CMD_ERR(EINVAL, QUEUE);
 	if (!vector_ok(mdev, le16toh(vq->vector)))
 		return CMD_ERR(EINVAL, VECTORS);
@@ -465,13 +465,13 @@ static int cmd_notify(struct command *cmd)
 	const struct virtio_tvq_notify *req = (void *)cmd->out;
 	uint32_t data = le32toh(req->data);
 	struct mdev *mdev = cmd->mdev;
+	uint16_t index = data;
 
-	/* The upper half is for NOTIFICATION_DATA, which no device here offers. */
-	if (data >> 16)
+	if ((data >> 16) && !mdev_has(mdev, F_NOTIFICATION_DATA))
 		return CMD_ERR(EINVAL, RESERVED);
-	if (data >= mdev->num_vqs)
+	if (index >= mdev->num_vqs)
 		return CMD_ERR(ENXIO, QUEUE);
-	mdev_kick_queue(mdev, data);
+	mdev_kick_queue(mdev, index);
 	command_ok(cmd, NULL, 0);
 	return 0;
 }

@@ -307,15 +307,10 @@ void managed_doorbell(struct tvq *tvq, uint64_t slot, uint32_t value, uint32_t l
 {
 	struct mdev *mdev;
 
-	/* Only NOTIFICATION_DATA, which no device here offers, makes it 4 bytes. */
-	if (len != 2)
-		return;
 	pthread_mutex_lock(&tvq->lock);
 	mdev = slot < tvq->opt.devices_max ? tvq->slots[slot] : NULL;
-	if (mdev && value < mdev->num_vqs) {
-		mdev_kick_queue(mdev, value);
-		mailbox_wake(&mdev->mbox);
-	}
+	if (mdev)
+		mdev_doorbell(mdev, value, len);
 	pthread_mutex_unlock(&tvq->lock);
 }
 

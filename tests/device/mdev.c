@@ -7,6 +7,13 @@
 #include "log.h"
 #include "mdev.h"
 
+/*
+ * Features of rings that each type can have and that are offered to those who ask
+ * for them: as with QEMU's devices, what is offered by default is the split ring
+ * that most drivers are tested with. Linux takes whatever it is offered.
+ */
+#define RING_ON_REQUEST	(BIT64(F_RING_PACKED) | BIT64(F_IN_ORDER) | BIT64(F_NOTIFICATION_DATA))
+
 static const struct mdev_type * const types[] = { &net_type, &blk_type, &rng_type };
 
 const struct mdev_type *mdev_type_at(unsigned int i)
@@ -72,6 +79,13 @@ void mdev_notify(struct mdev *mdev, struct virtq *vq)
  * Status and configuration
  */
 
+/* What the driver has negotiated. */
+void mdev_set_features(struct mdev *mdev, uint64_t features)
+{
+	mdev->driver_features = features;
+	atomic_store(&mdev->notification_data, features & BIT64(F_NOTIFICATION_DATA));
+}
+
 void mdev_set_status(struct mdev *mdev, uint8_t status)
 {
 	bool start = (status & ~mdev->status) & S_DRIVER_OK;
@@ -117,6 +131,21 @@ void mdev_kick_queue(struct mdev *mdev, uint16_t index)
 	atomic_fetch_or(&mdev->kicked[index / 64], BIT64(index % 64));
 }
 
+/*
+ * A driver has written to a doorbell: a queue's index, or with NOTIFICATION_DATA
+ * that and, in the upper half of 32 bits, how far the queue is filled. What it says
+ * there is no news: the device looks into the ring. For any thread, as mdev_kick().
+ */
+void mdev_doorbell(struct mdev *mdev, uint32_t value, uint32_t len)
+{
+	uint16_t index = value;
+
+	if (len != (atomic_load(&mdev->notification_data) ? 4 : 2) || index >= mdev->num_vqs)
+		return;
+	mdev_kick_queue(mdev, index);
+	mailbox_wake(&mdev->mbox);
+}
+
 /* Have the worker look at everything. For any thread that keeps the device from going. */
 void mdev_kick(struct mdev *mdev)
 {
@@ -140,7 +169,7 @@ void mdev_reset(struct mdev *mdev)
 	mdev->access->reset(mdev, epoch);
 	for (i = 0; i < mdev->num_vqs; i++)
 		vq_disable(&mdev->vqs[i]);
-	mdev->driver_features = 0;
+	mdev_set_features(mdev, 0);
 	mdev->epoch = epoch;
 	mdev_set_status(mdev, 0);
 	mdev->type->reset(mdev);
@@ -299,7 +328,7 @@ static int check_params(struct tvq *tvq, struct mdev_params *params, bool manage
 		*num_vectors = params->num_vectors ? params->num_vectors : *num_vqs + 1;
 	}
 
-	if ((*features & ~type->features) || params->features[1] ||
+	if ((*features & ~(type->features | RING_ON_REQUEST)) || params->features[1] ||
 	    (*features & needed) != needed || !type->features_ok(*features))
 		return CMD_ERR(EINVAL, FEATURES);
 	if (params->bad_name || (params->name[0] && !mdev_name_ok(params->name)))

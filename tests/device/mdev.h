@@ -131,6 +131,7 @@ struct mdev {
 
 	struct mailbox mbox;
 	_Atomic uint64_t kicked[VIRTIO_TVQ_DEVICE_VQS_MAX / 64];	/* a bit for each queue */
+	_Atomic bool notification_data;		/* negotiated */
 	_Atomic bool bus_master;		/* the function has become that */
 
 	/* The worker writes these under lock, and reads them without; others read under it. */
@@ -172,12 +173,14 @@ bool mdev_name_ok(const char *name);
 /* For any thread that keeps the device from going: with tvq.lock, or in its function's thread */
 void mdev_kick(struct mdev *mdev);
 void mdev_kick_queue(struct mdev *mdev, uint16_t index);
+void mdev_doorbell(struct mdev *mdev, uint32_t value, uint32_t len);
 /* With tvq.lock */
 struct mdev *mdev_find_name(struct tvq *tvq, const char *name);
 
 /* In the worker */
 bool mdev_has(const struct mdev *mdev, unsigned int bit);
 void mdev_reset(struct mdev *mdev);
+void mdev_set_features(struct mdev *mdev, uint64_t features);
 void mdev_set_status(struct mdev *mdev, uint8_t status);
 void mdev_needs_reset(struct mdev *mdev);
 void mdev_config_changed(struct mdev *mdev);

@@ -473,7 +473,7 @@ static int take_buffers(struct mdev *mdev, struct virtq *vq, uint64_t len)
 		if (ret < 0)
 			return -1;
 		if (!ret) {
-			vq_unpop(vq, num);
+			vq_unpop(vq, net->rx_chain, num);
 			return 0;
 		}
 		room += net->rx_chain[num++].in_len;
@@ -481,7 +481,7 @@ static int take_buffers(struct mdev *mdev, struct virtq *vq, uint64_t len)
 			return num;
 	}
 	/* The frame does not fit in what a frame may take; another one may. */
-	vq_unpop(vq, num);
+	vq_unpop(vq, net->rx_chain, num);
 	return -1;
 }
 

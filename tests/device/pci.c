@@ -479,7 +479,8 @@ static void common_write(struct pci *pci, uint64_t offset, const void *buf, uint
 		pci->queue_select = value;
 		break;
 	case COMMON(queue_size) << 4 | 2:
-		if (queue && !queue->enable && vq_size_ok(value, queue->size_max))
+		if (queue && !queue->enable &&
+		    vq_size_ok(value, queue->size_max, pci->driver_features))
 			queue->size = value;
 		break;
 	case COMMON(queue_msix_vector) << 4 | 2:

@@ -96,7 +96,7 @@ static void run_status(struct plain *plain, const struct plain_job *job)
 	struct mdev *mdev = plain->mdev;
 
 	if (job->status & ~mdev->status & S_FEATURES_OK)
-		mdev->driver_features = job->features;
+		mdev_set_features(mdev, job->features);
 	mdev_set_status(mdev, job->status | (mdev->status & S_NEEDS_RESET));
 }
 
@@ -197,12 +197,8 @@ static void plain_reset_queue(struct pci *pci, uint16_t index)
 
 static void plain_notify(struct pci *pci, uint16_t index, uint32_t data, uint32_t len)
 {
-	struct mdev *mdev = plain_of(pci)->mdev;
-
-	if ((uint16_t)data != index)
-		return;
-	mdev_kick_queue(mdev, index);
-	mailbox_wake(&mdev->mbox);
+	if ((uint16_t)data == index)
+		mdev_doorbell(plain_of(pci)->mdev, data, len);
 }
 
 /* The generation moves with what a driver could have read before. */

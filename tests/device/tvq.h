@@ -59,7 +59,9 @@
 #define F_RING_EVENT_IDX	29
 #define F_VERSION_1		32
 #define F_ACCESS_PLATFORM	33
+#define F_RING_PACKED		34
 #define F_IN_ORDER		35
+#define F_NOTIFICATION_DATA	38
 #define F_RING_RESET		40
 
 #define S_ACKNOWLEDGE		1

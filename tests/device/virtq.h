@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause */
 /*
- * The device's side of a virtqueue.
+ * The device's side of a virtqueue, split or packed.
  *
  * Everything here runs in a section of guest memory (mem.h). Nothing that the
  * driver writes in a ring is believed: vq_pop() answers -1 for a ring that makes
@@ -29,6 +29,7 @@ struct virtq {
 	uint16_t vector;
 	bool enabled;
 	bool broken;
+	bool packed;
 	bool event_idx;
 	bool indirect;
 	struct vq_area desc;
@@ -38,13 +39,22 @@ struct virtq {
 	uint16_t avail_idx;		/* next to take */
 	uint16_t used_idx;		/* next to give back */
 	uint16_t fill;			/* given back, and not yet shown to the driver */
-	uint16_t signalled;		/* used_idx when the driver was last told, if ... */
-	bool signalled_valid;
+	uint32_t unsignalled;		/* shown since vq_should_notify() was asked; size + 1: too many */
+
+	/*
+	 * Of a packed ring, where the two indices above are places in the ring, and
+	 * everything is counted in descriptors.
+	 */
+	bool avail_wrap;
+	bool used_wrap;
+	uint16_t taken;			/* and not yet given back */
+	uint16_t fill_flags;		/* of the first that was given back, to be written last */
 };
 
 /* A chain of descriptors: readable segments first, then writable ones. */
 struct vq_chain {
-	uint16_t head;
+	uint16_t id;			/* the head's index, or of a packed ring the buffer id */
+	uint16_t num_desc;		/* that it takes in the ring */
 	unsigned int num_out;
 	unsigned int num_in;
 	uint64_t out_len;
@@ -63,13 +73,13 @@ struct vq_setup {
 };
 
 void vq_init(struct virtq *vq, struct mem *mem, uint16_t index);
-bool vq_size_ok(uint32_t size, uint32_t max);
+bool vq_size_ok(uint32_t size, uint32_t max, uint64_t features);
 bool vq_addresses_ok(const struct vq_setup *setup);
 int vq_enable(struct virtq *vq, const struct vq_setup *setup);
 void vq_disable(struct virtq *vq);
 
 int vq_pop(struct virtq *vq, struct vq_chain *chain);
-void vq_unpop(struct virtq *vq, unsigned int num);
+void vq_unpop(struct virtq *vq, const struct vq_chain *chains, unsigned int num);
 void vq_fill(struct virtq *vq, const struct vq_chain *chain, uint32_t written);
 void vq_flush(struct virtq *vq);
 void vq_push(struct virtq *vq, const struct vq_chain *chain, uint32_t written);
