@@ -31,6 +31,25 @@ static void die(const char *what)
 	abort();
 }
 
+static void make_memory(struct client *c)
+{
+	c->memfd = memfd_create("guest", MFD_CLOEXEC);
+	if (c->memfd < 0 || ftruncate(c->memfd, GUEST_SIZE))
+		die("guest memory");
+	c->mem = mmap(NULL, GUEST_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, c->memfd, 0);
+	if (c->mem == MAP_FAILED)
+		die("guest memory");
+}
+
+/* Connect to another function of a device that a client has started. */
+void client_attach(struct client *c, const char *socket)
+{
+	memset(c, 0, sizeof(*c));
+	snprintf(c->socket, sizeof(c->socket), "%s", socket);
+	make_memory(c);
+	client_connect(c);
+}
+
 /* Start a device of its own, and connect to it. */
 void client_init(struct client *c, const struct tvq_options *opt)
 {
@@ -48,12 +67,9 @@ void client_init(struct client *c, const struct tvq_options *opt)
 	options.socket = c->socket;
 	c->fd = -1;
 	c->stop_fd = eventfd(0, EFD_CLOEXEC);
-	c->memfd = memfd_create("guest", MFD_CLOEXEC);
-	if (c->stop_fd < 0 || c->memfd < 0 || ftruncate(c->memfd, GUEST_SIZE))
-		die("guest memory");
-	c->mem = mmap(NULL, GUEST_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, c->memfd, 0);
-	if (c->mem == MAP_FAILED)
-		die("guest memory");
+	if (c->stop_fd < 0)
+		die("eventfd");
+	make_memory(c);
 	if (tvq_start(&c->tvq, &options) ||
 	    pthread_create(&c->thread, NULL, run_device, c))
 		die("device");
@@ -66,14 +82,16 @@ void client_exit(struct client *c)
 	uint64_t one = 1;
 
 	client_disconnect(c);
+	munmap(c->mem, GUEST_SIZE);
+	close(c->memfd);
+	if (!c->running)
+		return;
 	if (write(c->stop_fd, &one, sizeof(one)) != sizeof(one))
 		die("stop");
 	pthread_join(c->thread, NULL);
 	tvq_stop(&c->tvq);
 	CHECK(access(c->socket, F_OK) != 0);
 	close(c->stop_fd);
-	munmap(c->mem, GUEST_SIZE);
-	close(c->memfd);
 	rmdir(c->dir);
 }
 

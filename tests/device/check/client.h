@@ -77,6 +77,7 @@ struct client {
 	uint8_t *mem;
 	uint64_t alloc;				/* next free guest address */
 	int irq_fd[MGMT_VECTORS];
+	unsigned int num_irqs;			/* MSI-X vectors of the function, up to those */
 	bool withhold;				/* do not answer the device's writes */
 	unsigned int withheld;
 	struct msi_seen msi[4096];		/* what the device has written by message */
@@ -85,6 +86,7 @@ struct client {
 
 void client_init(struct client *c, const struct tvq_options *opt);
 void client_options(struct tvq_options *opt);
+void client_attach(struct client *c, const char *socket);
 void client_exit(struct client *c);
 void client_connect(struct client *c);
 void client_disconnect(struct client *c);
@@ -133,6 +135,12 @@ struct ring {
 	uint16_t free;				/* next descriptor to use, round and round */
 	uint16_t avail;
 	uint16_t used;
+	/* Of a packed ring, where used is the place of the next used descriptor */
+	bool packed;
+	bool avail_wrap;
+	bool used_wrap;
+	uint16_t id;				/* of the next buffer */
+	uint16_t num[64];			/* descriptors of the buffers, by id */
 };
 
 struct seg {
@@ -141,14 +149,22 @@ struct seg {
 	bool in;
 };
 
-void ring_init(struct ring *ring, struct client *c, uint16_t size);
+void ring_init(struct ring *ring, struct client *c, uint16_t size, bool packed);
 uint16_t ring_put(struct ring *ring, const struct seg *seg, unsigned int num);
 uint16_t ring_put_indirect(struct ring *ring, const struct seg *seg, unsigned int num);
 void ring_desc(struct ring *ring, uint16_t i, uint64_t gpa, uint32_t len, uint16_t flags,
 	       uint16_t next);
 void ring_avail(struct ring *ring, uint16_t head);
+uint16_t packed_flags(uint16_t flags, bool wrap);
+void packed_desc(struct ring *ring, uint16_t i, uint64_t gpa, uint32_t len, uint16_t id,
+		 uint16_t flags);
+uint32_t ring_notification(struct ring *ring, uint16_t queue);
 bool ring_wait(struct ring *ring, uint16_t *id, uint32_t *len);
 uint16_t ring_used_idx(struct ring *ring);
+bool ring_has_used(struct ring *ring);
+
+int blk_request(struct ring *ring, void (*kick)(void *arg), void *arg, uint32_t type,
+		uint64_t sector, void *data, uint32_t len, bool indirect);
 
 struct reply {
 	bool came;
@@ -193,12 +209,14 @@ struct managed {
 	uint8_t config[64];
 	uint16_t sizes[128];
 	uint64_t doorbell;
+	uint64_t features;			/* negotiated */
 	struct ring ring[16];
 };
 
 int create(struct driver *d, struct virtio_tvq_create *req, struct managed *m);
 int create_simple(struct driver *d, uint32_t type, const char *name, uint16_t vqs,
 		  struct managed *m);
+int create_with(struct driver *d, uint32_t type, uint64_t extra, struct managed *m);
 int create_sized(struct driver *d, const char *name, uint64_t sectors, struct managed *m);
 int negotiate(struct managed *m, uint64_t features, uint8_t *status);
 int setup(struct managed *m, unsigned int num_vqs, uint16_t size);
@@ -206,5 +224,25 @@ int set_status(struct managed *m, uint8_t status);
 bool bring_up(struct managed *m, unsigned int num_vqs, uint16_t size, uint64_t without);
 void doorbell(struct managed *m, uint16_t queue);
 uint64_t msi_address(struct managed *m, unsigned int vector);
+
+/*
+ * A device that is a function of its own
+ */
+#define PLAIN_QUEUES	4
+
+struct plain_driver {
+	struct client c;
+	uint64_t offered;
+	uint64_t features;			/* negotiated */
+	struct ring ring[PLAIN_QUEUES];
+};
+
+void plain_attach(struct plain_driver *p, const char *socket);
+void plain_detach(struct plain_driver *p);
+bool plain_negotiate(struct plain_driver *p, uint64_t features);
+void plain_queue(struct plain_driver *p, uint16_t queue, uint16_t size);
+bool plain_bring_up(struct plain_driver *p, unsigned int num_vqs, uint16_t size, uint64_t without);
+void plain_doorbell(struct plain_driver *p, uint16_t queue);
+uint8_t plain_get_status(struct plain_driver *p);
 
 #endif

@@ -380,6 +380,35 @@ static int run(char *const args[])
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* Functions that cannot be made: the process does not start, and says why. */
+TEST(functions_that_are_refused)
+{
+	static const struct {
+		const char *first, *second, *message;
+	} bad[] = {
+		{ "/nonexistent/p,type=blk,name=a", NULL, "socket /nonexistent/p" },
+		{ "/tmp/tvq-check-p,type=blk,name=a", "/tmp/tvq-check-q,type=net,name=a",
+		  "the name is in use" },
+		{ "/tmp/tvq-check-p,type=net,name=a,vqs=1000", NULL, "too many queues" },
+		{ "/tmp/tvq-check-p,type=net,name=a,features=0x1", NULL, "not possible" },
+		{ "/tmp/tvq-check-p,type=rng,name=a,capacity=1M", NULL, "does not have" },
+		{ "/tmp/tvq-check-p,type=blk,name=a b", NULL, "not a valid name" },
+		{ "/tmp/tvq-check-p,type=blk,name=a,vectors=3000", NULL, "too many vectors" },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char *args[] = { "tvq-device", "--socket", "/tmp/tvq-check-s", "--pci",
+				 (char *)bad[i].first, bad[i].second ? "--pci" : NULL,
+				 (char *)bad[i].second, NULL };
+
+		CHECK_EQ(run(args), 1);
+		if (!strstr(answer, bad[i].message))
+			test_failed(__FILE__, __LINE__, "%s: %s", bad[i].first, answer);
+		CHECK(access("/tmp/tvq-check-p", F_OK) != 0);
+	}
+}
+
 TEST(options_that_are_refused)
 {
 	static const struct {
@@ -405,6 +434,15 @@ TEST(options_that_are_refused)
 		{ "--mac-prefix", "02:00", "XX:XX:XX" },
 		{ "--mac-prefix", "02:00:zz", "XX:XX:XX" },
 		{ "--mac-prefix", "01:00:00", "multicast" },
+		{ "--pci", "", "path of a socket" },
+		{ "--pci", "type=blk", "path of a socket" },
+		{ "--pci", "/x", "type or name" },
+		{ "--pci", "/x,type=blk", "type or name" },
+		{ "--pci", "/x,type=disk,name=a", "no such device type" },
+		{ "--pci", "/x,type=blk,name=a,colour=red", "no such key" },
+		{ "--pci", "/x,type=blk,name=a,vqs=many", "vqs is not a number" },
+		{ "--pci", "/x,type=blk,name=a,capacity=100", "multiple of 512" },
+		{ "--pci", "/x,type=blk,name=a,features=x", "features is not a number" },
 		{ "--log-level", "loud", "error, warn, info or debug" },
 	};
 	char *none[] = { "tvq-device", NULL }, *help[] = { "tvq-device", "--help", NULL };

@@ -70,7 +70,7 @@ TEST(an_inactive_entry_is_pending)
 	driver_init(&d, NULL);
 	CHECK_EQ(create_simple(&d, 4, "", 0, &m), 0);
 	CHECK_EQ(negotiate(&m, m.info.features[0] & ~BIT64(F_RING_EVENT_IDX), NULL), 0);
-	ring_init(&m.ring[0], &d.c, 16);
+	ring_init(&m.ring[0], &d.c, 16, false);
 	none.num_vqs = 1;
 	vq.size = 16;
 	vq.desc = m.ring[0].desc;
