@@ -332,6 +332,7 @@ TEST(packed_descriptors_twice)
 	setup.device = ring->device;
 	vq_init(&vq, &d.c.tvq.pci.mem, 0);
 	CHECK_EQ(vq_enable(&vq, &setup), 0);
+	CHECK(mem_enter_quiet(vq.mem, mem_epoch(vq.mem)));
 	for (i = 0; i < 8; i++)
 		put(i, GUEST_BASE, 16, 0);
 	for (i = 0; i < 8; i++)
@@ -344,6 +345,7 @@ TEST(packed_descriptors_twice)
 	CHECK_EQ(vq_pop(&vq, &chain), 1);
 	CHECK_EQ(vq_pop(&vq, &chain), -1);
 	CHECK(vq.broken);
+	mem_leave(vq.mem);
 	vq_disable(&vq);
 	vq_chain_free(&chain);
 	driver_exit(&d);
@@ -367,6 +369,7 @@ TEST(packed_chains_put_back)
 	setup.device = ring->device;
 	vq_init(&vq, &d.c.tvq.pci.mem, 0);
 	CHECK_EQ(vq_enable(&vq, &setup), 0);
+	CHECK(mem_enter_quiet(vq.mem, mem_epoch(vq.mem)));
 	for (i = 0; i < 20; i++) {
 		id = ring_put(ring, seg, 2);
 		ring_put(ring, seg, 2);
@@ -391,6 +394,7 @@ TEST(packed_chains_put_back)
 			CHECK_EQ(len, k + 1);
 		}
 	}
+	mem_leave(vq.mem);
 	vq_disable(&vq);
 	vq_chain_free(&chain[0]);
 	vq_chain_free(&chain[1]);
