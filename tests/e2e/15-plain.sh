@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 1 --pci type=blk,vqs=2,capacity=32M,serial=plain --pci type=net,mac=02:aa:00:00:01:01 --pci type=net,vqs=2 --pci type=rng
+# vm: --devices 1 --pci type=blk,vqs=2,capacity=32M,serial=plain --pci type=net,mac=02:aa:00:00:01:01 --pci type=net,vqs=2 --pci type=rng --pci type=blk,capacity=8M,features=0x14f30000244
 #
 # Devices that are PCI functions of their own: the kernel's virtio-pci binds to
 # them, and they do what managed devices do, with the same backends.
@@ -8,7 +8,7 @@
 
 tvq_load
 modprobe virtio-rng
-for n in 0 1 2 3; do
+for n in 0 1 2 3 4; do
 	pci=$(plain_function $n)
 	[ "$(basename "$(realpath "$pci/driver")")" = virtio-pci ] || fail "driver of $pci"
 done
@@ -37,6 +37,15 @@ echo 1 >"$pci/reset"
 echo "$addr" >/sys/bus/pci/drivers/virtio-pci/bind
 disk=$(plain_disk 0)
 disk_holds "$disk" /run/plain || fail "what was written is gone"
+
+# A packed ring, with NOTIFICATION_DATA, and IN_ORDER where the kernel can
+bits=$(cat "$(plain_virtio 4)/features")
+[ "${bits:34:1}${bits:38:1}${bits:40:1}" = 111 ] || fail "negotiated: $bits"
+[ "$TVQ_KERNEL" = 6.12 ] || [ "${bits:35:1}" = 1 ] || fail "negotiated: $bits"
+disk=$(plain_disk 4)
+fio --name=packed --filename="$disk" --rw=randwrite --bs=4k --size=2M --direct=1 \
+	--ioengine=libaio --iodepth=16 --verify=crc32c --verify_fatal=1 --minimal \
+	>/run/fio.log 2>&1 || fail "fio: $(cat /run/fio.log)"
 
 # Network: between plain functions, and with a managed device
 fn=$(tvq_function 0)
@@ -72,7 +81,7 @@ echo "$name" >/sys/class/misc/hw_random/rng_current
 [ "$(head -c 4096 /dev/hwrng | sha256sum)" != "$(head -c 4096 /dev/hwrng | sha256sum)" ] ||
 	fail "the same numbers twice"
 
-[ "$(host device 0 ctl list | grep -c ' pci$')" = 4 ] || fail "list: $(host device 0 ctl list)"
+[ "$(host device 0 ctl list | grep -c ' pci$')" = 5 ] || fail "list: $(host device 0 ctl list)"
 ! host device 0 ctl remove pci3 2>/run/error || fail "a function was removed"
 grep "PCI function" /run/error >/dev/null || fail "$(cat /run/error)"
 tvq_destroy "$fn" managed
