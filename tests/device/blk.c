@@ -32,7 +32,7 @@
 #define BOUNCE			(256u << 10)
 #define SEG_MAX			126
 #define SIZE_MAX_SEG		(1u << 20)
-#define THREADS			8
+#define THREADS			4
 #define DISCARD_MAX_SECTORS	(1u << 22)
 #define DISCARD_MAX_SEG		16
 
@@ -685,6 +685,7 @@ static void start_work(struct blk *blk)
 {
 	struct blk_thread *t = &blk->threads[blk->num_threads];
 	struct blk_req *req;
+	unsigned int i;
 
 	while (blk->num_todo > blk->num_waiting && blk->num_threads < THREADS) {
 		t->blk = blk;
@@ -697,11 +698,14 @@ static void start_work(struct blk *blk)
 		t++;
 	}
 	if (blk->num_threads) {
-		pthread_cond_broadcast(&blk->work);
+		for (i = 0; i < blk->num_todo && i < blk->num_waiting; i++)
+			pthread_cond_signal(&blk->work);
 		return;
 	}
-	while ((req = take_todo(blk)))
+	while ((req = take_todo(blk))) {
 		run(&blk->self, req);
+		mailbox_wake(&req->mdev->mbox);
+	}
 }
 
 /*

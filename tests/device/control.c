@@ -26,7 +26,7 @@
 
 static const char help[] =
 "list                            all devices; those of --pci end with pci\n"
-"add type=blk|net|rng [KEY=VALUE]...\n"
+"add type=blk|net|rng|console [KEY=VALUE]...\n"
 "                                name=NAME vqs=N vectors=N serial=TEXT\n"
 "                                capacity=SIZE mac=XX:XX:XX:XX:XX:XX mtu=N\n"
 "                                features=MASK, of what is offered\n"

@@ -30,6 +30,8 @@ static const char usage[] =
 "  --state-dir DIR           keep in DIR what is provisioned, for the next process\n"
 "  --disk-dir DIR            the files behind disks; by default the directory disks of\n"
 "                            the state directory, or one that goes at the end\n"
+"  --console-dir DIR         a socket DEVICE.N in DIR for port N of each console; without\n"
+"                            it, ports give back what is written to them\n"
 "  --pci PATH,type=TYPE,name=NAME[,KEY=VALUE]...\n"
 "                            in addition, a device that is a virtio-pci function of\n"
 "                            its own, for which to listen on PATH; may be repeated.\n"
@@ -42,7 +44,7 @@ static const char usage[] =
 "  --device-vqs-max N        queues of one device (65)\n"
 "  --device-vectors-max N    interrupt vectors of one device (129)\n"
 "  --queue-size N            entries of a managed device's queue, a power of 2\n"
-"                            (net, blk: 256, rng: 64)\n"
+"                            (net, blk: 256, others: 64)\n"
 "  --transport-queue-size N  entries of the transport virtqueue, a power of 2 (128)\n"
 "  --log-level LEVEL         error, warn, info or debug (info)\n"
 "  --help                    this text\n"
@@ -50,7 +52,7 @@ static const char usage[] =
 "SIGTERM and SIGINT end it in order. Exit status: 0, 1 for a failure, 2 for a bad option.\n";
 
 enum {
-	OPT_SOCKET = 256, OPT_CONTROL, OPT_STATE_DIR, OPT_DISK_DIR, OPT_TAP, OPT_MAC_PREFIX,
+	OPT_SOCKET = 256, OPT_CONTROL, OPT_STATE_DIR, OPT_DISK_DIR, OPT_CONSOLE_DIR, OPT_TAP, OPT_MAC_PREFIX,
 	OPT_DEVICES_MAX, OPT_VQS_MAX, OPT_VECTORS_MAX, OPT_DEVICE_VQS_MAX, OPT_DEVICE_VECTORS_MAX,
 	OPT_QUEUE_SIZE, OPT_TRANSPORT_QUEUE_SIZE, OPT_PCI, OPT_LOG_LEVEL, OPT_HELP,
 };
@@ -60,6 +62,7 @@ static const struct option options[] = {
 	{ "control", required_argument, NULL, OPT_CONTROL },
 	{ "state-dir", required_argument, NULL, OPT_STATE_DIR },
 	{ "disk-dir", required_argument, NULL, OPT_DISK_DIR },
+	{ "console-dir", required_argument, NULL, OPT_CONSOLE_DIR },
 	{ "tap", required_argument, NULL, OPT_TAP },
 	{ "mac-prefix", required_argument, NULL, OPT_MAC_PREFIX },
 	{ "devices-max", required_argument, NULL, OPT_DEVICES_MAX },
@@ -173,6 +176,9 @@ static void parse(int argc, char **argv, struct tvq_options *opt)
 			break;
 		case OPT_PCI:
 			add_pci(opt, optarg);
+			break;
+		case OPT_CONSOLE_DIR:
+			opt->console_dir = path(name, optarg);
 			break;
 		case OPT_TAP:
 			opt->tap = path(name, optarg);

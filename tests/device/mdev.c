@@ -14,7 +14,7 @@
  */
 #define RING_ON_REQUEST	(BIT64(F_RING_PACKED) | BIT64(F_IN_ORDER) | BIT64(F_NOTIFICATION_DATA))
 
-static const struct mdev_type * const types[] = { &net_type, &blk_type, &rng_type };
+static const struct mdev_type * const types[] = { &net_type, &blk_type, &console_type, &rng_type };
 
 const struct mdev_type *mdev_type_at(unsigned int i)
 {

@@ -157,7 +157,7 @@ struct mdev {
 	struct msi_entry *msi;
 };
 
-extern const struct mdev_type blk_type, net_type, rng_type;
+extern const struct mdev_type blk_type, net_type, rng_type, console_type;
 
 const struct mdev_type *mdev_type_by_id(uint32_t type);
 const struct mdev_type *mdev_type_by_name(const char *name);

@@ -762,10 +762,13 @@ static uint8_t ctrl_announce(struct mdev *mdev, uint8_t cmd)
 	return VIRTIO_NET_OK;
 }
 
-/* The hash key at the end of a command, which it has to end with. */
+/*
+ * The hash key at the end of a command. There may be a byte too many: Linux 7.2
+ * (commit_rss_command) counts the padding of a structure that ends with the key.
+ */
 static bool get_key(struct rss *rss, const uint8_t *data, size_t len)
 {
-	if (!len || data[0] > HASH_KEY_MAX || len != 1u + data[0])
+	if (!len || data[0] > HASH_KEY_MAX || len < 1u + data[0] || len > 2u + data[0])
 		return false;
 	/* Without a key there is no hash. */
 	if (rss->types && !data[0])

@@ -263,6 +263,11 @@ int tvq_start(struct tvq *tvq, const struct tvq_options *opt)
 		goto fail;
 	if (find_disk_dir(tvq))
 		goto fail;
+	ret = opt->console_dir ? make_dir(opt->console_dir) : 0;
+	if (ret) {
+		log_error("directory %s: %s", opt->console_dir, strerror(-ret));
+		goto fail;
+	}
 	if (state_load(tvq) || state_save(tvq))
 		goto fail;
 	for (i = 0; i < opt->num_pci; i++) {

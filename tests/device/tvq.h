@@ -15,7 +15,7 @@
  *	  |			  |			thread, all else in the worker
  *	devices, a worker thread each	mdev.c
  *	  |
- *	device types			blk.c net.c rng.c
+ *	device types			blk.c net.c rng.c console.c
  *
  * A device type does not know how a driver reaches its devices (struct mdev_access).
  *
@@ -31,6 +31,7 @@
  *	transport.lock		the used side of the transport virtqueue
  *	tvq.lock		the table of managed devices and the limits
  *	blk.lock		requests of a disk
+ *	console.lock		buffers of ports
  *	switch.lock		ports and learned addresses
  *	mdev.lock		a managed device: what others than its worker read
  *	mdev.mbox_lock		its mailbox
@@ -84,6 +85,7 @@ struct tvq_options {
 	const char *control;
 	const char *state_dir;
 	const char *disk_dir;
+	const char *console_dir;		/* NULL: ports echo */
 	const char *tap;
 	uint32_t devices_max;
 	uint32_t vqs_max;

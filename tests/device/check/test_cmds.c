@@ -190,7 +190,7 @@ TEST(limits)
 	CHECK_EQ(limits->device_vectors_max, 12);
 	CHECK(limits->config_max && limits->config_max <= 4096);
 	CHECK(limits->command_out_max >= 4096 && limits->command_in_max >= 4096);
-	CHECK_EQ(limits->types[0], 1 << 1 | 1 << 2 | 1 << 4);
+	CHECK_EQ(limits->types[0], 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4);
 	CHECK_EQ(limits->types[1], 0);
 	/* 9 queues, 10 vectors */
 	CHECK_EQ(create_simple(&d, 2, "a", 9, &m), 0);
@@ -308,7 +308,7 @@ TEST(create_checks_its_fields)
 	before = vqs_free();
 	FRESH(0);
 	REFUSED(ERR(ENXIO, TYPE));
-	FRESH(3);
+	FRESH(5);
 	REFUSED(ERR(ENXIO, TYPE));
 	FRESH(0xffffffff);
 	REFUSED(ERR(ENXIO, TYPE));

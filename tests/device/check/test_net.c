@@ -555,6 +555,7 @@ TEST(net_hostile_headers)
 		send_with(&n[0], 0, &hdr, out, 14 + rand_r(&seed) % 5041);
 		if (n[1].m.ring[0].used != ring_used_idx(&n[1].m.ring[0])) {
 			n[1].m.ring[0].used = ring_used_idx(&n[1].m.ring[0]);
+			d.c.alloc = GUEST_BASE + GUEST_SIZE / 4;
 			while ((uint16_t)(n[1].m.ring[0].avail - n[1].m.ring[0].used) < BUFS)
 				give_buffers(&n[1], 0, 1, 2048);
 		}
@@ -617,7 +618,8 @@ TEST(net_rss)
 	CHECK_EQ(WRONG(table[3], 4), 1);
 	CHECK_EQ(WRONG(max_tx, 0), 1);
 	CHECK_EQ(WRONG(max_tx, 5), 1);
-	CHECK_EQ(WRONG(key_len, 39), 1);
+	CHECK_EQ(WRONG(key_len, 38), 1);
+	CHECK_EQ(WRONG(key_len, 39), 0);	/* a byte too many is what Linux 7.2 sends */
 	CHECK_EQ(WRONG(key_len, 41), 1);
 	c = good;
 	CHECK_EQ(rss(&n[1], &c, sizeof(c) - 1), 1);
