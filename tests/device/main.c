@@ -49,6 +49,10 @@ static const char usage[] =
 "  --log-level LEVEL         error, warn, info or debug (info)\n"
 "  --help                    this text\n"
 "\n"
+"By default a device offers split rings, as QEMU's do, and all that its type can.\n"
+"Bits 34 (packed rings), 35 (IN_ORDER) and 38 (NOTIFICATION_DATA) are offered to those\n"
+"who give a mask of features with them, at creation or with --pci.\n"
+"\n"
 "SIGTERM and SIGINT end it in order. Exit status: 0, 1 for a failure, 2 for a bad option.\n";
 
 enum {
