@@ -596,7 +596,7 @@ void cmds_run(struct job *job)
 	int err;
 
 	/* One of before a reset is forgotten, and so has no effect behind it. */
-	if (cmd->mdev ? cmd->epoch != cmd->mdev->epoch : cmd->epoch != mem_epoch(&cmd->tvq->pci.mem))
+	if (cmd->epoch != (cmd->mdev ? cmd->mdev->epoch : mem_epoch(&cmd->tvq->pci.mem)))
 		err = CMD_ERR(EAGAIN, NONE);
 	else if (cmd->out_len < desc->out_len || (!desc->more && cmd->out_len > desc->out_len) ||
 		 cmd->in_len < desc->in_len)

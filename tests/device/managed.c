@@ -169,7 +169,7 @@ static void managed_bus_master(struct mdev *mdev)
 
 /* In a section. The entries have been checked. */
 void managed_msi_set(struct mdev *mdev, uint16_t first, uint16_t count,
-		  const struct virtio_tvq_msi_entry *entries)
+		     const struct virtio_tvq_msi_entry *entries)
 {
 	struct msi_entry *entry;
 	uint64_t address;
@@ -201,7 +201,7 @@ void managed_msi_set(struct mdev *mdev, uint16_t first, uint16_t count,
 }
 
 void managed_msi_get(struct mdev *mdev, uint16_t first, uint16_t count,
-		  struct virtio_tvq_msi_entry *entries)
+		     struct virtio_tvq_msi_entry *entries)
 {
 	const struct msi_entry *entry;
 	uint16_t i;

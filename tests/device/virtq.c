@@ -242,7 +242,8 @@ static int walk_indirect(struct virtq *vq, struct vq_chain *chain, uint64_t gpa,
 
 	/* For both kinds of rings; a packed one's has an id where flags are, and the reverse. */
 	static_assert(sizeof(struct vring_packed_desc) == sizeof(desc) &&
-		      offsetof(struct vring_packed_desc, flags) == offsetof(struct vring_desc, next),
+		      offsetof(struct vring_packed_desc, flags) ==
+		      offsetof(struct vring_desc, next),
 		      "descriptors of both kinds");
 	if (!vq->indirect)
 		return vq_break(vq, "an indirect descriptor that was not negotiated");

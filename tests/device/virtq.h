@@ -39,7 +39,7 @@ struct virtq {
 	uint16_t avail_idx;		/* next to take */
 	uint16_t used_idx;		/* next to give back */
 	uint16_t fill;			/* given back, and not yet shown to the driver */
-	uint32_t unsignalled;		/* shown since vq_should_notify() was asked; size + 1: too many */
+	uint32_t unsignalled;		/* shown since vq_should_notify(); size + 1: too many */
 
 	/*
 	 * Of a packed ring, where the two indices above are places in the ring, and

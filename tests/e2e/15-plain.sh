@@ -18,8 +18,8 @@ done
 # Disk: two queues with a vector each, serial, data, resize
 disk=$(plain_disk 0)
 [ "$(cat "/sys/block/${disk#/dev/}/serial")" = plain ] || fail "serial"
-[ "$(ls "/sys/block/${disk#/dev/}/mq" | wc -l)" = 2 ] || fail "queues"
-[ "$(ls "$(plain_function 0)/msi_irqs" | wc -l)" = 3 ] || fail "vectors"
+[ "$(printf '%s\n' "/sys/block/${disk#/dev/}/mq"/* | wc -l)" = 2 ] || fail "queues"
+[ "$(printf '%s\n' "$(plain_function 0)/msi_irqs"/* | wc -l)" = 3 ] || fail "vectors"
 pattern plain 1048576 /run/plain
 dd if=/run/plain of="$disk" bs=64k oflag=direct conv=fsync status=none
 disk_holds "$disk" /run/plain || fail "what was written is not there"

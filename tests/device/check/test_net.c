@@ -338,7 +338,8 @@ TEST(net_filters_extra)
 	uint8_t on = 1, off = 0;
 	unsigned int i;
 
-#define RX(cmd, value)	CHECK_EQ(ctrl(&n[1], VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_##cmd, value, 1), 0)
+#define RX(cmd, value)	\
+	CHECK_EQ(ctrl(&n[1], VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_##cmd, value, 1), 0)
 	driver_init(&d, NULL);
 	for (i = 0; i < 3; i++)
 		nic_up(&n[i], 1, 0, 2048);
@@ -359,7 +360,7 @@ TEST(net_filters_extra)
 	ARRIVES(0, n[1].m.config, 4);
 	RX(NOUNI, &off);
 	ARRIVES(0, n[1].m.config, 6);
-	/* A table with more than there is room for: all of the kind, until there is a smaller one. */
+	/* A table with more than there is room for: all of the kind, until a smaller one. */
 	table[0] = 100;
 	CHECK_EQ(ctrl(&n[1], VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, table,
 		      sizeof(table)), 0);
