@@ -656,16 +656,18 @@ int tvq_mgmt_start(struct tvq_mgmt *mgmt)
 }
 
 /*
- * The next device on the bus by id, from *@id on, with a reference, that nobody is
- * taking off it.
+ * The device on the bus behind @prev, by id (the first, for NULL), that nobody is taking
+ * off it. Takes a reference, and puts that to @prev.
  */
 static struct tvq_device *tvq_mgmt_next(struct tvq_mgmt *mgmt,
-					unsigned long *id)
+					struct tvq_device *prev)
 {
+	unsigned long id = prev ? prev->id : 0;
 	struct tvq_device *tdev;
 
 	xa_lock(&mgmt->devices);
-	xa_for_each_start(&mgmt->devices, *id, tdev, *id) {
+	while ((tdev = xa_find_after(&mgmt->devices, &id, ULONG_MAX,
+				     XA_PRESENT))) {
 		if (test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags) &&
 		    !test_bit(TVQ_DEVICE_LEAVING, &tdev->flags)) {
 			get_device(&tdev->dev);
@@ -673,12 +675,10 @@ static struct tvq_device *tvq_mgmt_next(struct tvq_mgmt *mgmt,
 		}
 	}
 	xa_unlock(&mgmt->devices);
+	if (prev)
+		put_device(&prev->dev);
 	return tdev;
 }
-
-#define tvq_mgmt_for_each(mgmt, id, tdev)				\
-	for ((id) = 0; ((tdev) = tvq_mgmt_next(mgmt, &(id)));		\
-	     (id)++, put_device(&(tdev)->dev))
 
 static void tvq_mgmt_open_gate(struct tvq_mgmt *mgmt)
 {
@@ -701,8 +701,7 @@ static void tvq_mgmt_open_gate(struct tvq_mgmt *mgmt)
  */
 int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
 {
-	struct tvq_device *tdev;
-	unsigned long id;
+	struct tvq_device *tdev = NULL;
 	int err = 0;
 
 	spin_lock_irq(&mgmt->gate_lock);
@@ -718,12 +717,12 @@ int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
 	if (!sleep)
 		err = 0;
 
-	tvq_mgmt_for_each(mgmt, id, tdev)
+	while ((tdev = tvq_mgmt_next(mgmt, tdev)))
 		if (!err)
 			err = tvq_device_freeze(tdev, sleep);
 	if (!err)
 		return 0;
-	tvq_mgmt_for_each(mgmt, id, tdev)
+	while ((tdev = tvq_mgmt_next(mgmt, tdev)))
 		if (test_bit(TVQ_DEVICE_FROZEN, &tdev->flags))
 			tvq_device_thaw(tdev);
 	tvq_mgmt_open_gate(mgmt);
@@ -784,8 +783,7 @@ static bool tvq_mgmt_same(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
  */
 int tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
 {
-	struct tvq_device *tdev;
-	unsigned long id;
+	struct tvq_device *tdev = NULL;
 
 	if (!err) {
 		tvq_cmdq_revive(mgmt->cmdq);
@@ -797,7 +795,7 @@ int tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
 		tvq_mgmt_open_gate(mgmt);
 		return err;
 	}
-	tvq_mgmt_for_each(mgmt, id, tdev) {
+	while ((tdev = tvq_mgmt_next(mgmt, tdev))) {
 		if (tvq_mgmt_same(mgmt, tdev))
 			tvq_device_thaw(tdev);
 		else
