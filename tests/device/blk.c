@@ -790,16 +790,16 @@ static void finish_requests(struct mdev *mdev, struct virtq *vq)
 
 	pthread_mutex_lock(&blk->lock);
 	while ((req = *p)) {
-		if (req->done) {
-			*p = req->next;
-			queue->num--;
-			*last = req;
-			last = &req->next;
-		} else if (mdev_has(mdev, F_IN_ORDER)) {
-			break;
-		} else {
+		if (!req->done) {
+			if (mdev_has(mdev, F_IN_ORDER))
+				break;
 			p = &req->next;
+			continue;
 		}
+		*p = req->next;
+		queue->num--;
+		*last = req;
+		last = &req->next;
 	}
 	if (!*p)
 		queue->last = p;

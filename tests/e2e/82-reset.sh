@@ -134,6 +134,7 @@ expect_errno EIO dd if="$other" of=/dev/null bs=4k count=1 iflag=direct status=n
 echo 1 >"$fn/tvq/reset"
 back "a function that needed a reset"
 host device 0 ctl needs-reset
+# shellcheck disable=SC2016
 wait_for 20 sh -c '[ $(dmesg | grep -c "needs a reset, all its devices fail") = 2 ]'
 echo 1 >"$fn/reset"
 back "a function-level reset of one that needed it"

@@ -75,7 +75,8 @@ static void expect(int line, uint32_t id, uint16_t event, uint16_t value, const 
 	memcpy(&c, buf, sizeof(c));
 	if (len != want || c.id != id || c.event != event || c.value != value ||
 	    (name && memcmp(buf + sizeof(c), name, want - sizeof(c))))
-		test_failed(__FILE__, line, "a message of %u bytes: port %u, event %u, value %u", len,
+		test_failed(__FILE__, line,
+			    "a message of %u bytes: port %u, event %u, value %u", len,
 			    c.id, c.event, c.value);
 }
 
@@ -173,7 +174,8 @@ TEST(console_that_nobody_reads)
 	control(1, VIRTIO_CONSOLE_PORT_OPEN, 0);
 	put(5, data, sizeof(data));
 	settle(&d.c, 0.02);
-	CHECK_EQ(command(&d, m.id, VQ(RESET), &(struct virtio_tvq_vq_reset){ .index = 5 }, 4, 0, NULL),
+	CHECK_EQ(command(&d, m.id, VQ(RESET), &(struct virtio_tvq_vq_reset){ .index = 5 }, 4, 0,
+			 NULL),
 		 0);
 	CHECK_EQ(command(&d, m.id, DEVICE(RESET), NULL, 0, 4, NULL), 0);
 	up(2, 0);
@@ -284,7 +286,7 @@ TEST(console_sockets)
 	uint32_t i, n, len;
 	int fd[2];
 
-	CHECK(mkdtemp(dir) != NULL);
+	CHECK(mkdtemp(dir));
 	client_options(&opt);
 	opt.console_dir = dir;
 	driver_init(&d, &opt);
