@@ -960,6 +960,7 @@ static int net_link(struct mdev *mdev, bool up)
 	if (net->link_up == up)
 		return 0;
 	net->link_up = up;
+	/* Linux turns the carrier on behind announcing, and needs another one then. */
 	net->announce = up && mdev_has(mdev, VIRTIO_NET_F_GUEST_ANNOUNCE);
 	if (!up)
 		switch_detach(&mdev->tvq->net_switch, &net->port);
