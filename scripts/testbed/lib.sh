@@ -420,11 +420,11 @@ tvq_initrd_make()
 	tvq_enter -b "$TVQ_TOP:/tvq/src:ro" -b "$out:/tvq/out" \
 		-b "$modules:/usr/lib/modules:ro" "$tree" bash -euc '
 		top=/tmp/initrd
-		mkdir -p $top/bin $top/dev $top/proc $top/lower $top/rw \
-			$top/new $top/modules
+		mkdir -p $top/bin $top/dev $top/proc $top/sys $top/lower \
+			$top/rw $top/new $top/modules
 		cp /usr/bin/busybox $top/bin
 		cp /tvq/src/scripts/testbed/initramfs-init $top/init
-		for module in virtio_pci 9pnet_virtio 9p overlay; do
+		for module in virtio_pci 9pnet_virtio 9p overlay virtio_blk; do
 			modprobe -S $1 --show-depends $module
 		done | awk "\$1 == \"insmod\" && !seen[\$2]++ { print \$2 }" |
 		while read -r file; do
@@ -435,10 +435,19 @@ tvq_initrd_make()
 			*.zst) zstd -dc $file ;;
 			*) cat $file ;;
 			esac >$top/modules/$name
-			echo $name
+			# Loaded when it is needed alone.
+			[ $name = virtio_blk.ko ] || echo $name
 		done >$top/modules/order
 		cd $top
-		find . | cpio -o -H newc --quiet >/tvq/out/initrd' bash "$release"
+		find . | cpio -o -H newc --quiet >/tvq/out/initrd
+		# For tvq.ram: the same, and a second archive behind it.
+		mkdir -p /tmp/ram/ram
+		bash /tvq/src/scripts/testbed/ram-root /tmp/ram/ram $1
+		cd /tmp/ram
+		{
+			cat /tvq/out/initrd
+			find . | cpio -o -H newc --quiet
+		} >/tvq/out/initrd-ram' bash "$release"
 }
 
 # tvq_initrd NAME: path of the initramfs for a kernel.
@@ -451,7 +460,7 @@ tvq_initrd()
 	modules=$(tvq_modules "$1")
 	dir=$(tvq_artifact "initrd-$1-$({
 		echo "$modules"
-		cat "$TVQ_TOP/scripts/testbed/initramfs-init"
+		cat "$TVQ_TOP/scripts/testbed/"{initramfs-init,ram-root}
 		declare -f tvq_initrd_make
 		} | tvq_hash)" tvq_initrd_make \
 		"$tree" "$modules" "$(cat "$kernel/release")")

@@ -121,6 +121,7 @@ def parse():
     ap.add_argument("--append", default="")
     ap.add_argument("--iommu", action="store_true")
     ap.add_argument("--hotplug", action="store_true")
+    ap.add_argument("--disk", default="")
     ap.add_argument("--qemu-args", default="")
     ap.add_argument("--allow-taint", default="")
     ap.add_argument("--log-dir")
@@ -315,6 +316,8 @@ class Run:
         self.devices = []
         self.qemu = None
         self.qmp = None
+        self.ctl = None
+        self.heard = 0           # lines from the control channel
         self.status = None
         self.taint = []
         self.logcheck_start = 0
@@ -359,7 +362,8 @@ class Run:
         if args.iommu:
             cmd += ["-device", "intel-iommu,intremap=on,caching-mode=on"]
             append.append("intel_iommu=on")
-        cmd += ["-kernel", "/tvq/boot/vmlinuz", "-initrd", "/tvq/out/initrd",
+        cmd += ["-kernel", "/tvq/boot/vmlinuz", "-initrd", "/tvq/out/initrd"
+                + ("-ram" if "tvq.ram" in args.append.split() else ""),
                 "-append", " ".join(append + [args.append]).strip(),
                 "-chardev", f"file,id=console,path={self.kernel_log}",
                 "-serial", "chardev:console"]
@@ -392,6 +396,11 @@ class Run:
                 cmd += ["-device", json.dumps(
                     {"driver": "vfio-user-pci", "id": f"pci{n}", "bus": f"pp{n}",
                      "socket": {"type": "unix", "path": path}})]
+        if args.disk:
+            path = f"{self.dir}/state/disk"
+            subprocess.run(["truncate", "-s", args.disk, path], check=True)
+            cmd += ["-blockdev", f"file,node-name=disk,filename={path}",
+                    "-device", "virtio-blk-pci,drive=disk,addr=4"]
         return cmd + shlex.split(args.qemu_args)
 
     def settings(self):
@@ -452,7 +461,8 @@ class Run:
         else:
             self.output_closed.set()
         self.qmp = Qmp(conns["qmp"])
-        threading.Thread(target=self.serve, args=(conns["ctl"],),
+        self.ctl = conns["ctl"]
+        threading.Thread(target=self.serve, args=(self.ctl,),
                          daemon=True).start()
 
     # --- while it runs ----------------------------------------------------
@@ -484,6 +494,7 @@ class Run:
         """The control channel."""
         with sock.makefile("r", errors="replace") as f:
             for line in self.lines(f):
+                self.heard += 1
                 word = line.split()
                 if not word:
                     continue
@@ -533,6 +544,9 @@ host device N unplug|plug         the PCI function, behind its root port
 host device N alive               whether the process runs
 host qmp JSON                     one command for QEMU's monitor
 host sleep SECONDS                wait by the host's clock
+host after TEXT REQUEST...        a request that is met when the kernel says TEXT
+host wake SECONDS                 from then on wake the guest by a byte on ttyS2 now
+                                  and then, until it asks for something else
 host logcheck                     fail if the kernel log has a new report
 host expect REGEX                 from now on such lines are no report
 host result NAME WORD...          a line for the file "results" of this run
@@ -551,6 +565,13 @@ host timeout SECONDS              from now, until this run is ended
         if argv[:1] == ["sleep"] and len(argv) == 2:
             time.sleep(float(argv[1]))
             return 0, ""
+        if argv[:1] == ["after"] and len(argv) > 2:
+            threading.Thread(target=self.after, daemon=True,
+                             args=(argv[1], self.log_size(), argv[2:])).start()
+            return 0, ""
+        if argv[:1] == ["wake"] and len(argv) == 2:
+            threading.Timer(float(argv[1]), self.wake, (self.heard,)).start()
+            return 0, ""
         if argv == ["logcheck"]:
             return self.logcheck()
         if argv[:1] == ["expect"] and len(argv) == 2:
@@ -566,6 +587,28 @@ host timeout SECONDS              from now, until this run is ended
         if argv == ["help"]:
             return 0, self.HELP
         raise Failure(f"not understood: {shlex.join(argv)}\n{self.HELP}")
+
+    def log_size(self):
+        return os.path.getsize(self.kernel_log)
+
+    def after(self, text, start, argv):
+        while not self.done.wait(0.05):
+            with open(self.kernel_log, "rb") as f:
+                f.seek(start)
+                if text.encode() in f.read():
+                    break
+        try:
+            self.request(argv)
+        except Failure as e:
+            note(f"after {text!r}: {shlex.join(argv)}: {e}")
+
+    def wake(self, heard):
+        try:
+            while self.heard == heard and not self.done.is_set():
+                self.ctl.sendall(b"\n")
+                time.sleep(1)
+        except OSError:
+            pass
 
     def device_request(self, device, verb, rest):
         if verb == "stop":
@@ -645,18 +688,8 @@ host timeout SECONDS              from now, until this run is ended
         except OSError:
             return [], start
         lines = data.decode(errors="replace").splitlines()
-        # What the kernel says of itself before there is an init cannot be of
-        # what is tested. KASAN does, once in a while, when a timer interrupt
-        # hits identify_cpu() under TCG. A guest that never gets to its init
-        # is searched from the beginning.
-        begin = 0
-        if start == 0:
-            begin = next((i for i, line in enumerate(lines)
-                          if "Run /init as init process" in line), 0)
         hits = []
         for i, line in enumerate(lines):
-            if i < begin:
-                continue
             if not REPORT_RE.search(line) or HARMLESS_RE.search(line):
                 continue
             if any(e.search(line) for e in self.expected):

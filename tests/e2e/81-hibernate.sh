@@ -1,0 +1,33 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
+# vm: --devices 1 --disk 1G --append 'tvq.ram tvq.resume'
+# timeout: 400
+#
+# Hibernation, with devices of each type in use, through a reboot in which the
+# device process lives on.
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+. "${BASH_SOURCE[0]%/*}/sleep.sh"
+
+modprobe virtio_rng
+tvq_load
+mkswap -q /dev/vda
+swapon /dev/vda
+sleep_devices "$(tvq_function 0)"
+sleep_writers
+sleep_check "at the start"
+
+# A reset of the machine is otherwise the end of the guest.
+host qmp '{"execute": "set-action", "arguments": {"reboot": "reset"}}' >/dev/null
+echo reboot >/sys/power/disk
+# As small an image as there can be.
+echo 0 >/sys/power/image_size
+cat /sys/block/vda/dev >/sys/power/resume
+boots=$(host device 0 log | grep -c 'connected' || true)
+echo disk >/sys/power/state
+host qmp '{"execute": "set-action", "arguments": {"reboot": "shutdown"}}' >/dev/null
+dmesg | grep 'PM: hibernation: hibernation exit' >/dev/null || fail "no hibernation"
+sleep_check "after hibernation"
+sleep_written
+sleep_end
+swapoff /dev/vda
+tvq_unload
