@@ -95,7 +95,7 @@ ports[2]=$(port 2)
 
 # Removed while it is open, and read from
 exec 5<>"${ports[2]}"
-(trap - ERR; read -r -t 60 line <&5 || true; echo done >/run/reader) &
+(trap - ERR; read -r -t 60 line <&5 || true; : >/run/reader) &
 reader=$!
 tvq_destroy "$fn" con
 wait_for 20 test -e /run/reader

@@ -259,6 +259,44 @@ TEST(control_sets_the_link)
 	down();
 }
 
+/* The driver is to announce, and acknowledges that; not without a link, nor a driver. */
+TEST(control_announces)
+{
+	static const uint8_t acknowledge[2] = { VIRTIO_NET_CTRL_ANNOUNCE,
+						VIRTIO_NET_CTRL_ANNOUNCE_ACK };
+	struct seg seg[2] = { { .len = 2 }, { .len = 1, .in = true } };
+	struct reply reply;
+	unsigned int i;
+
+	up(NULL);
+	CHECK_EQ(create_simple(&d, 1, "n", 0, &m), 0);
+	CHECK(!ctl_ok("announce n"));
+	CHECK(strstr(answer, "no driver") != NULL);
+	CHECK(bring_up(&m, 3, 16, 0));
+	for (i = 1; i < 3; i++) {
+		CHECK(ctl_ok("announce n"));
+		CHECK(wait_msi(&d.c, msi_address(&m, 0), 0, i));
+		CHECK_EQ(command(&d, m.id, DEVICE(GET_CONFIG), NULL, 0, 76, &reply), 0);
+		CHECK_EQ(reply.in[16 + 6], VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE);
+		seg[0].gpa = guest_alloc(&d.c, 2, 2);
+		seg[1].gpa = guest_alloc(&d.c, 1, 1);
+		memcpy(guest(&d.c, seg[0].gpa), acknowledge, 2);
+		ring_put(&m.ring[2], seg, 2);
+		doorbell(&m, 2);
+		CHECK(ring_wait(&m.ring[2], NULL, NULL));
+		CHECK_EQ(*(uint8_t *)guest(&d.c, seg[1].gpa), 0);
+		CHECK_EQ(command(&d, m.id, DEVICE(GET_CONFIG), NULL, 0, 76, &reply), 0);
+		CHECK_EQ(reply.in[16 + 6], VIRTIO_NET_S_LINK_UP);
+	}
+	CHECK(ctl_ok("link n down"));
+	CHECK(!ctl_ok("announce n"));
+	CHECK(!ctl_ok("announce"));
+	CHECK(!ctl_ok("announce n n"));
+	CHECK_EQ(create_simple(&d, 2, "disk", 0, &m), 0);
+	CHECK(!ctl_ok("announce disk"));
+	down();
+}
+
 /* Removed while it is in use: reset, and then gone. */
 TEST(control_removes_what_is_in_use)
 {
@@ -281,6 +319,33 @@ TEST(control_removes_what_is_in_use)
 		CHECK_EQ(d.c.mem[(32 << 20) + 40000], 0);
 	}
 	down();
+}
+
+/* A link that is down is down for the next process, too. */
+TEST(state_of_a_link)
+{
+	char dir[] = "/tmp/tvq-state-XXXXXX", path[128];
+	struct tvq_options opt;
+	struct reply reply;
+	unsigned int i;
+
+	CHECK(mkdtemp(dir));
+	client_options(&opt);
+	opt.state_dir = dir;
+	for (i = 0; i < 4; i++) {
+		up(&opt);
+		if (!i)
+			CHECK_EQ(create_simple(&d, 1, "net", 0, &m), 0);
+		CHECK_EQ(command(&d, m.id, DEVICE(DESCRIBE), NULL, 0, 512, &reply), 0);
+		CHECK_EQ(reply.in[sizeof(m.info) + 6], i % 2 ? 0 : VIRTIO_NET_S_LINK_UP);
+		CHECK(ctl_ok(i % 2 ? "link net up" : "link net down"));
+		down();
+	}
+	snprintf(path, sizeof(path), "%s/disks", dir);
+	CHECK_EQ(rmdir(path), 0);
+	snprintf(path, sizeof(path), "%s/devices", dir);
+	CHECK_EQ(unlink(path), 0);
+	CHECK_EQ(rmdir(dir), 0);
 }
 
 TEST(state_is_kept)
