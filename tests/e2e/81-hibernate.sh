@@ -22,7 +22,6 @@ echo reboot >/sys/power/disk
 # As small an image as there can be.
 echo 0 >/sys/power/image_size
 cat /sys/block/vda/dev >/sys/power/resume
-boots=$(host device 0 log | grep -c 'connected' || true)
 echo disk >/sys/power/state
 host qmp '{"execute": "set-action", "arguments": {"reboot": "shutdown"}}' >/dev/null
 dmesg | grep 'PM: hibernation: hibernation exit' >/dev/null || fail "no hibernation"

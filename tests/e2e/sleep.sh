@@ -53,7 +53,7 @@ sleep_check()
 }
 
 # A writer numbers the blocks that it writes, and notes what was acknowledged.
-SLEEP_BLOCKS=64
+SLEEP_BLOCKS=16
 sleep_writer()
 {
 	local cpu=$1 n=0

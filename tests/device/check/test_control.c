@@ -271,7 +271,7 @@ TEST(control_announces)
 	up(NULL);
 	CHECK_EQ(create_simple(&d, 1, "n", 0, &m), 0);
 	CHECK(!ctl_ok("announce n"));
-	CHECK(strstr(answer, "no driver") != NULL);
+	CHECK(strstr(answer, "no driver"));
 	CHECK(bring_up(&m, 3, 16, 0));
 	for (i = 1; i < 3; i++) {
 		CHECK(ctl_ok("announce n"));

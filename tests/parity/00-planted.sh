@@ -1,0 +1,6 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
+# timeout: 60
+#
+# No workload: the name under which guest-parity runs those of the directory
+# "planted", which all have to fail.
