@@ -22,7 +22,6 @@ suspend()
 # The clock does not wake a guest of QEMU from this: what comes on a serial line
 # does.
 echo enabled >/sys/class/tty/ttyS2/power/wakeup
-modprobe virtio_rng
 tvq_load
 sleep_devices "$(tvq_function 0)"
 tvq_create "$fn" 'type=blk name=gone capacity=1M'

@@ -8,7 +8,6 @@
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 . "${BASH_SOURCE[0]%/*}/sleep.sh"
 
-modprobe virtio_rng
 tvq_load
 mkswap -q /dev/vda
 swapon /dev/vda

@@ -10,6 +10,7 @@
 sleep_devices()
 {
 	fn=$1
+	modprobe virtio_rng
 	tvq_create "$fn" 'type=blk name=disk vqs=2 capacity=16M'
 	tvq_create "$fn" 'type=blk name=idle capacity=16M'
 	tvq_create "$fn" 'type=net name=left mac=02:00:00:00:00:0a'
