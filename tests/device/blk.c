@@ -104,6 +104,8 @@ struct blk {
 	bool stop;
 };
 
+static void finish_requests(struct mdev *mdev, struct virtq *vq);
+
 static void config_put(struct mdev *mdev, unsigned int at, uint64_t value, unsigned int len)
 {
 	value = htole64(value);
@@ -365,6 +367,60 @@ static void blk_stop_queue(struct mdev *mdev, struct virtq *vq)
 	}
 	drop_requests(queue);
 	pthread_mutex_unlock(&blk->lock);
+}
+
+/*
+ * Have all requests done that were taken, and give them back. What the threads have
+ * not begun, they begin: a queue is not left in the middle of what was taken.
+ */
+static void blk_stop(struct mdev *mdev)
+{
+	struct blk *blk = mdev->priv;
+	struct blk_req *req;
+	uint16_t i;
+
+	pthread_mutex_lock(&blk->lock);
+	for (i = 0; i < mdev->num_vqs; i++) {
+		for (req = blk->queues[i].first; req; ) {
+			if (req->done)
+				req = req->next;
+			else
+				pthread_cond_wait(&blk->finished, &blk->lock);
+		}
+	}
+	pthread_mutex_unlock(&blk->lock);
+	for (i = 0; i < mdev->num_vqs; i++) {
+		/* Behind a reset there is nobody to give them to. */
+		if (blk->queues[i].first && mem_enter_wait(mdev->mem, mdev->epoch)) {
+			finish_requests(mdev, &mdev->vqs[i]);
+			mem_leave(mdev->mem);
+		}
+	}
+}
+
+static bool blk_config_ok(struct mdev *mdev, uint64_t features, const uint8_t *config)
+{
+	uint8_t wce = config[CONFIG(wce)];
+
+	return wce == 1 || (!wce && (features & BIT64(VIRTIO_BLK_F_CONFIG_WCE)));
+}
+
+/* Queues, which are empty, in another number */
+static int blk_provision(struct mdev *mdev, struct mdev_params *params, uint32_t num_vqs)
+{
+	struct blk_queue *queues = calloc(num_vqs, sizeof(*queues));
+	struct blk *blk = mdev->priv;
+	uint32_t i;
+
+	if (!queues)
+		return CMD_ERR(ENOMEM, NONE);
+	for (i = 0; i < num_vqs; i++)
+		queues[i].last = &queues[i].first;
+	pthread_mutex_lock(&blk->lock);
+	free(blk->queues);
+	blk->queues = queues;
+	pthread_mutex_unlock(&blk->lock);
+	return 0;
 }
 
 /* Configuration as it was provisioned. The generation tells if that is a change. */
@@ -894,6 +950,11 @@ const struct mdev_type blk_type = {
 	.stop_queue = blk_stop_queue,
 	.config_write = blk_config_write,
 	.serve = blk_serve,
+	.stop = blk_stop,
+	.config_driver = { CONFIG(wce), 1 },
+	.config_live = { CONFIG(capacity), 8 },
+	.config_ok = blk_config_ok,
+	.provision = blk_provision,
 	.resize = blk_resize,
 	.describe = blk_describe,
 };

@@ -56,6 +56,7 @@ struct console_port {
 	bool held;			/* a buffer of the driver's, not all of which is done */
 	struct vq_chain chain;
 	uint64_t done;
+	uint64_t skip;			/* so much of the next buffer has been done before */
 
 	char *path;
 	int listen_fd;
@@ -76,8 +77,9 @@ struct console {
 	int wake_fd;			/* for the thread: buffers or stop have changed */
 	struct pollfd *fds;		/* the thread's */
 
-	pthread_mutex_t lock;		/* guards stop, and what is said above */
+	pthread_mutex_t lock;		/* guards the rest, and what is said above */
 	bool stop;
+	bool paused;			/* the device is stopped: buffers stay as they are */
 };
 
 static uint32_t fifo_room(const struct fifo *fifo)
@@ -245,7 +247,7 @@ static void *console_thread(void *arg)
 			if (port->fd >= 0 && port->out.num)
 				fds[i].events |= POLLOUT;
 			/* Nothing can be done for it now, not even if the client goes. */
-			if (!fds[i].events)
+			if (!fds[i].events || console->paused)
 				fds[i].fd = -1;
 		}
 		fds[i].fd = console->wake_fd;
@@ -260,7 +262,7 @@ static void *console_thread(void *arg)
 		if (fds[i].revents && read(console->wake_fd, &value, sizeof(value)) < 0)
 			log_debug("console: %s", strerror(errno));
 		pthread_mutex_lock(&console->lock);
-		for (i = 0; i < console->num; i++)
+		for (i = 0; i < console->num && !console->paused; i++)
 			port_events(console, i, fds[i].revents);
 		pthread_mutex_unlock(&console->lock);
 	}
@@ -270,48 +272,18 @@ static void *console_thread(void *arg)
  * The life of a device
  */
 
-static void console_destroy(struct mdev *mdev)
+/* Listen for ports from first on. Return: CMD_ERR or 0. */
+static int listen_ports(struct mdev *mdev, struct console_port *ports, unsigned int first,
+			unsigned int num)
 {
-	struct console *console = mdev->priv;
-	struct console_port *port;
-	unsigned int i;
-
-	if (console->running) {
-		pthread_mutex_lock(&console->lock);
-		console->stop = true;
-		pthread_mutex_unlock(&console->lock);
-		wake_thread(console);
-		pthread_join(console->thread, NULL);
-	}
-	for (i = 0; console->ports && i < console->num; i++) {
-		port = &console->ports[i];
-		if (port->fd >= 0)
-			close(port->fd);
-		if (port->listen_fd >= 0) {
-			close(port->listen_fd);
-			unlink(port->path);
-		}
-		free(port->path);
-		vq_chain_free(&port->chain);
-	}
-	if (console->wake_fd >= 0)
-		close(console->wake_fd);
-	pthread_mutex_destroy(&console->lock);
-	free(console->fds);
-	free(console->ports);
-	free(console);
-}
-
-/* Listen for each port. Return: CMD_ERR or 0. */
-static int listen_ports(struct console *console, const char *dir)
-{
+	const char *dir = mdev->tvq->opt.console_dir;
 	struct console_port *port;
 	char name[64];
 	unsigned int i;
 
-	for (i = 0; i < console->num; i++) {
-		port = &console->ports[i];
-		port_name(console->mdev, i, name, sizeof(name));
+	for (i = first; dir && i < num; i++) {
+		port = &ports[i];
+		port_name(mdev, i, name, sizeof(name));
 		if (asprintf(&port->path, "%s/%s", dir, name) < 0) {
 			port->path = NULL;
 			return CMD_ERR(ENOMEM, NONE);
@@ -322,7 +294,13 @@ static int listen_ports(struct console *console, const char *dir)
 			return CMD_ERR(EINVAL, BACKEND);
 		}
 	}
-	console->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return 0;
+}
+
+static int start_thread(struct console *console)
+{
+	if (console->wake_fd < 0)
+		console->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (console->wake_fd < 0 ||
 	    pthread_create(&console->thread, NULL, console_thread, console))
 		return CMD_ERR(ENOMEM, NONE);
@@ -330,12 +308,68 @@ static int listen_ports(struct console *console, const char *dir)
 	return 0;
 }
 
+static void stop_thread(struct console *console)
+{
+	if (!console->running)
+		return;
+	pthread_mutex_lock(&console->lock);
+	console->stop = true;
+	pthread_mutex_unlock(&console->lock);
+	wake_thread(console);
+	pthread_join(console->thread, NULL);
+	console->running = false;
+	console->stop = false;
+}
+
+static struct console_port *alloc_ports(unsigned int num)
+{
+	struct console_port *ports = calloc(num, sizeof(*ports));
+	unsigned int i;
+
+	for (i = 0; ports && i < num; i++) {
+		ports[i].fd = -1;
+		ports[i].listen_fd = -1;
+	}
+	return ports;
+}
+
+/* Of those from first on, what they have. */
+static void close_ports(struct console_port *ports, unsigned int first, unsigned int num)
+{
+	struct console_port *port;
+	unsigned int i;
+
+	for (i = first; ports && i < num; i++) {
+		port = &ports[i];
+		if (port->fd >= 0)
+			close(port->fd);
+		if (port->listen_fd >= 0) {
+			close(port->listen_fd);
+			unlink(port->path);
+		}
+		free(port->path);
+		vq_chain_free(&port->chain);
+	}
+}
+
+static void console_destroy(struct mdev *mdev)
+{
+	struct console *console = mdev->priv;
+
+	stop_thread(console);
+	close_ports(console->ports, 0, console->num);
+	if (console->wake_fd >= 0)
+		close(console->wake_fd);
+	pthread_mutex_destroy(&console->lock);
+	free(console->fds);
+	free(console->ports);
+	free(console);
+}
+
 static int console_create(struct mdev *mdev)
 {
-	const char *dir = mdev->tvq->opt.console_dir;
 	struct console *console;
-	unsigned int i;
-	int err = 0;
+	int err;
 
 	/* Without control messages there is one port. */
 	if (!(mdev->features & BIT64(VIRTIO_CONSOLE_F_MULTIPORT)) && mdev->params.vqs > 1)
@@ -345,22 +379,19 @@ static int console_create(struct mdev *mdev)
 		return CMD_ERR(ENOMEM, NONE);
 	console->mdev = mdev;
 	console->num = mdev->params.vqs;
-	console->echo = !dir;
+	console->echo = !mdev->tvq->opt.console_dir;
 	console->wake_fd = -1;
 	pthread_mutex_init(&console->lock, NULL);
-	console->ports = calloc(console->num, sizeof(*console->ports));
+	console->ports = alloc_ports(console->num);
 	console->fds = calloc(console->num + 1, sizeof(*console->fds));
 	mdev->priv = console;
 	if (!console->ports || !console->fds) {
 		console_destroy(mdev);
 		return CMD_ERR(ENOMEM, NONE);
 	}
-	for (i = 0; i < console->num; i++) {
-		console->ports[i].fd = -1;
-		console->ports[i].listen_fd = -1;
-	}
-	if (dir)
-		err = listen_ports(console, dir);
+	err = listen_ports(mdev, console->ports, 0, console->num);
+	if (!err && !console->echo)
+		err = start_thread(console);
 	if (err) {
 		console_destroy(mdev);
 		return err;
@@ -383,6 +414,7 @@ static void console_reset(struct mdev *mdev)
 		port->ready = false;
 		port->driver_open = false;
 		port->held = false;
+		port->skip = 0;
 		fifo_drop(&port->in, port->in.num);
 		fifo_drop(&port->out, port->out.num);
 	}
@@ -422,8 +454,10 @@ static void console_stop_queue(struct mdev *mdev, struct virtq *vq)
 {
 	struct console_port *port = port_of(mdev, vq->index);
 
-	if (port && vq->index % 2)
+	if (port && vq->index % 2) {
 		port->held = false;
+		port->skip = 0;
+	}
 }
 
 static bool serve_in(struct mdev *mdev, struct virtq *vq, struct console_port *port)
@@ -510,7 +544,9 @@ static bool serve_out(struct mdev *mdev, struct virtq *vq, struct console_port *
 				continue;
 			}
 			port->held = true;
-			port->done = 0;
+			port->done = port->skip < port->chain.out_len ? port->skip :
+									port->chain.out_len;
+			port->skip = 0;
 		}
 		len = sizeof(buf);
 		if (len > port->chain.out_len - port->done)
@@ -700,6 +736,193 @@ static bool console_config_write(struct mdev *mdev, uint32_t offset, const uint8
 	return false;
 }
 
+/*
+ * Stopping, and what is carried over
+ */
+
+/* A buffer that is not all done goes back to its queue; how far it was, is known. */
+static void console_stop(struct mdev *mdev)
+{
+	struct console *console = mdev->priv;
+	struct console_port *port;
+	unsigned int i;
+
+	for (i = 0; i < console->num; i++) {
+		port = &console->ports[i];
+		if (!port->held)
+			continue;
+		vq_unpop(&mdev->vqs[port_queue(i) + 1], &port->chain, 1);
+		port->held = false;
+		port->skip = port->done;
+	}
+	pthread_mutex_lock(&console->lock);
+	console->paused = true;
+	pthread_mutex_unlock(&console->lock);
+}
+
+static void console_resume(struct mdev *mdev)
+{
+	struct console *console = mdev->priv;
+
+	pthread_mutex_lock(&console->lock);
+	console->paused = false;
+	pthread_mutex_unlock(&console->lock);
+	wake_thread(console);
+}
+
+#define STATE_VERSION		1
+#define STATE_READY		1
+#define STATE_DRIVER_OPEN	2
+#define STATE_TOLD_OPEN		4
+
+/* This, for each port a struct port_state, and for each the bytes of both directions */
+struct console_state {
+	uint8_t version;
+	uint8_t reserved;
+	uint16_t num;
+};
+
+struct port_state {
+	uint8_t flags;
+	uint8_t say;
+	uint16_t in;
+	uint16_t out;
+	uint16_t reserved;
+	uint64_t skip;
+};
+
+static uint32_t state_len(unsigned int ports, uint32_t bytes)
+{
+	return sizeof(struct console_state) + ports * sizeof(struct port_state) + bytes;
+}
+
+static uint32_t console_state_max(struct mdev *mdev)
+{
+	struct console *console = mdev->priv;
+
+	return state_len(console->num, console->num * 2 * FIFO_SIZE);
+}
+
+static uint32_t console_get_state(struct mdev *mdev, uint8_t **out)
+{
+	struct console *console = mdev->priv;
+	struct console_state head = { .version = STATE_VERSION, .num = htole16(console->num) };
+	struct console_port *port;
+	struct port_state state;
+	uint32_t len;
+	unsigned int i;
+
+	*out = malloc(console_state_max(mdev));
+	if (!*out)
+		return 0;
+	memcpy(*out, &head, sizeof(head));
+	len = state_len(console->num, 0);
+	pthread_mutex_lock(&console->lock);
+	for (i = 0; i < console->num; i++) {
+		port = &console->ports[i];
+		state = (struct port_state){
+			.flags = (port->ready ? STATE_READY : 0) |
+				 (port->driver_open ? STATE_DRIVER_OPEN : 0) |
+				 (port->told_open ? STATE_TOLD_OPEN : 0),
+			.say = port->say,
+			.in = htole16(port->in.num),
+			.out = htole16(port->out.num),
+			.skip = htole64(port->held ? port->done : port->skip),
+		};
+		memcpy(*out + state_len(i, 0), &state, sizeof(state));
+		len += fifo_peek(&port->in, *out + len, FIFO_SIZE);
+		len += fifo_peek(&port->out, *out + len, FIFO_SIZE);
+	}
+	pthread_mutex_unlock(&console->lock);
+	return len;
+}
+
+static bool console_state_ok(struct mdev *mdev, uint64_t features, const uint8_t *in, uint32_t len)
+{
+	struct console *console = mdev->priv;
+	struct console_state head;
+	struct port_state state;
+	uint32_t bytes = 0;
+	unsigned int i;
+
+	if (len < state_len(console->num, 0))
+		return false;
+	memcpy(&head, in, sizeof(head));
+	if (head.version != STATE_VERSION || le16toh(head.num) != console->num)
+		return false;
+	for (i = 0; i < console->num; i++) {
+		memcpy(&state, in + state_len(i, 0), sizeof(state));
+		if ((state.flags & ~(STATE_READY | STATE_DRIVER_OPEN | STATE_TOLD_OPEN)) ||
+		    (state.say & ~(SAY_ADD | SAY_CONSOLE | SAY_NAME | SAY_OPEN)) ||
+		    le16toh(state.in) > FIFO_SIZE || le16toh(state.out) > FIFO_SIZE)
+			return false;
+		bytes += le16toh(state.in) + le16toh(state.out);
+	}
+	return len == state_len(console->num, bytes);
+}
+
+static void console_set_state(struct mdev *mdev, const uint8_t *in)
+{
+	struct console *console = mdev->priv;
+	const uint8_t *bytes = in + state_len(console->num, 0);
+	struct console_port *port;
+	struct port_state state;
+	unsigned int i;
+
+	pthread_mutex_lock(&console->lock);
+	for (i = 0; i < console->num; i++) {
+		port = &console->ports[i];
+		memcpy(&state, in + state_len(i, 0), sizeof(state));
+		port->ready = state.flags & STATE_READY;
+		port->driver_open = state.flags & STATE_DRIVER_OPEN;
+		port->told_open = state.flags & STATE_TOLD_OPEN;
+		port->say = state.say;
+		port->skip = le64toh(state.skip);
+		fifo_put(&port->in, bytes, le16toh(state.in));
+		bytes += le16toh(state.in);
+		fifo_put(&port->out, bytes, le16toh(state.out));
+		bytes += le16toh(state.out);
+	}
+	pthread_mutex_unlock(&console->lock);
+}
+
+/* Ports in another number. Those that stay keep their clients. */
+static int console_provision(struct mdev *mdev, struct mdev_params *params, uint32_t num_vqs)
+{
+	struct console *console = mdev->priv;
+	unsigned int num = params->vqs, old = console->num, same = num < old ? num : old;
+	struct console_port *ports;
+	struct pollfd *fds;
+	int err = 0;
+
+	if (!(params->features[0] & BIT64(VIRTIO_CONSOLE_F_MULTIPORT)) && num > 1)
+		return CMD_ERR(EINVAL, VQS);
+	ports = alloc_ports(num);
+	fds = calloc(num + 1, sizeof(*fds));
+	if (!ports || !fds)
+		err = CMD_ERR(ENOMEM, NONE);
+	if (!err)
+		err = listen_ports(mdev, ports, same, num);
+	if (err) {
+		close_ports(ports, same, num);
+		free(ports);
+		free(fds);
+		return err;
+	}
+	stop_thread(console);
+	memcpy(ports, console->ports, same * sizeof(*ports));
+	close_ports(console->ports, same, old);
+	free(console->ports);
+	free(console->fds);
+	console->ports = ports;
+	console->fds = fds;
+	console->num = num;
+	if (!console->echo && start_thread(console))
+		log_error("device %llu: the ports are dead: out of threads",
+			  (unsigned long long)mdev->id);
+	return 0;
+}
+
 static void console_describe(struct mdev *mdev, char *text, size_t size)
 {
 	snprintf(text, size, "ports=%u", mdev->params.vqs);
@@ -725,6 +948,13 @@ const struct mdev_type console_type = {
 	.stop_queue = console_stop_queue,
 	.start = console_start,
 	.config_write = console_config_write,
+	.stop = console_stop,
+	.resume = console_resume,
+	.get_state = console_get_state,
+	.state_max = console_state_max,
+	.state_ok = console_state_ok,
+	.set_state = console_set_state,
+	.provision = console_provision,
 	.serve = console_serve,
 	.describe = console_describe,
 };

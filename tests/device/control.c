@@ -25,13 +25,16 @@
 #define JOB_SECONDS	10
 
 static const char help[] =
-"list                            all devices; those of --pci end with pci\n"
+"list                            all devices; those of --pci end with pci, one that\n"
+"                                an admin command has stopped with stopped\n"
 "add type=blk|net|rng|console [KEY=VALUE]...\n"
 "                                name=NAME vqs=N vectors=N serial=TEXT\n"
 "                                capacity=SIZE mac=XX:XX:XX:XX:XX:XX mtu=N\n"
 "                                features=MASK, of what is offered\n"
 "remove ID|NAME                  as DESTROY: the managed device ceases to exist\n"
 "resize ID|NAME SIZE             of a disk; SIZE in bytes, or with K, M, G, T\n"
+"reset ID|NAME                   the managed device forgets what a driver has set, and\n"
+"                                does not tell it\n"
 "announce ID|NAME                have the driver announce where the interface is\n"
 "link ID|NAME up|down            of a network interface\n"
 "needs-reset [ID|NAME]           sets DEVICE_NEEDS_RESET, of the management device\n"
@@ -135,6 +138,15 @@ static int run_remove(struct request *request)
 	if (mdev_is_plain(request->mdev))
 		return -EPERM;
 	managed_remove(request->mdev, true);
+	return 0;
+}
+
+/* What the device itself does with a managed device; a driver notices nothing. */
+static int run_reset(struct request *request)
+{
+	if (mdev_is_plain(request->mdev))
+		return -EPERM;
+	mdev_reset(request->mdev);
 	return 0;
 }
 
@@ -259,8 +271,8 @@ static void list_one(struct mdev *mdev, struct reply *reply)
 	say(reply, "id=%" PRIu64 " type=%s name=%s vqs=%u queues=%u vectors=%u ", mdev->id,
 	    mdev->type->name, mdev->params.name, mdev->params.vqs, mdev->num_vqs,
 	    mdev->num_vectors);
-	say(reply, "status=%#x%s%s%s\n", mdev->status, text[0] ? " " : "", text,
-	    mdev_is_plain(mdev) ? " pci" : "");
+	say(reply, "status=%#x%s%s%s%s\n", mdev->status, text[0] ? " " : "", text,
+	    mdev->stopped ? " stopped" : "", mdev_is_plain(mdev) ? " pci" : "");
 	pthread_mutex_unlock(&mdev->lock);
 }
 
@@ -320,6 +332,11 @@ static const char *execute(struct tvq *tvq, char *line, struct reply *reply)
 		if (!which || value)
 			return "usage: remove ID|NAME";
 		return ask_error(ask(tvq, which, run_remove, 0, false));
+	}
+	if (!strcmp(verb, "reset")) {
+		if (!which || value)
+			return "usage: reset ID|NAME";
+		return ask_error(ask(tvq, which, run_reset, 0, false));
 	}
 	if (!strcmp(verb, "resize")) {
 		if (!which || !value || !params_get_size(value, &size) || !size || size % 512)

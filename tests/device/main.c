@@ -45,7 +45,14 @@ static const char usage[] =
 "  --device-vectors-max N    interrupt vectors of one device (129)\n"
 "  --queue-size N            entries of a managed device's queue, a power of 2\n"
 "                            (net, blk: 256, others: 64)\n"
-"  --transport-queue-size N  entries of the transport virtqueue, a power of 2 (128)\n"
+"  --transport-queue-size N  entries of the transport virtqueue and of the admin\n"
+"                            virtqueues, a power of 2 (128)\n"
+"  --admin-queues N          admin virtqueues, up to 8 (2); 0: no VIRTIO_F_ADMIN_VQ\n"
+"  --short-common-cfg        a common configuration that ends before it says where the\n"
+"                            admin virtqueues are: only the vendor capability does\n"
+"  --sriov N                 an SR-IOV capability with N virtual functions, up to 64;\n"
+"                            they are on paper: there is nothing to them but what admin\n"
+"                            commands get and set, and QEMU does not show them to a guest\n"
 "  --log-level LEVEL         error, warn, info or debug (info)\n"
 "  --help                    this text\n"
 "\n"
@@ -59,7 +66,7 @@ enum {
 	OPT_SOCKET = 256, OPT_CONTROL, OPT_STATE_DIR, OPT_DISK_DIR, OPT_CONSOLE_DIR, OPT_TAP,
 	OPT_MAC_PREFIX, OPT_DEVICES_MAX, OPT_VQS_MAX, OPT_VECTORS_MAX, OPT_DEVICE_VQS_MAX,
 	OPT_DEVICE_VECTORS_MAX, OPT_QUEUE_SIZE, OPT_TRANSPORT_QUEUE_SIZE, OPT_PCI, OPT_LOG_LEVEL,
-	OPT_HELP,
+	OPT_ADMIN_QUEUES, OPT_SHORT_COMMON_CFG, OPT_SRIOV, OPT_HELP,
 };
 
 static const struct option options[] = {
@@ -77,6 +84,9 @@ static const struct option options[] = {
 	{ "device-vectors-max", required_argument, NULL, OPT_DEVICE_VECTORS_MAX },
 	{ "queue-size", required_argument, NULL, OPT_QUEUE_SIZE },
 	{ "transport-queue-size", required_argument, NULL, OPT_TRANSPORT_QUEUE_SIZE },
+	{ "admin-queues", required_argument, NULL, OPT_ADMIN_QUEUES },
+	{ "short-common-cfg", no_argument, NULL, OPT_SHORT_COMMON_CFG },
+	{ "sriov", required_argument, NULL, OPT_SRIOV },
 	{ "pci", required_argument, NULL, OPT_PCI },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -212,6 +222,15 @@ static void parse(int argc, char **argv, struct tvq_options *opt)
 			break;
 		case OPT_TRANSPORT_QUEUE_SIZE:
 			opt->transport_queue_size = number(name, optarg, 2, VQ_SIZE_MAX, true);
+			break;
+		case OPT_ADMIN_QUEUES:
+			opt->admin_queues = number(name, optarg, 0, ADMIN_QUEUES_MAX, false);
+			break;
+		case OPT_SHORT_COMMON_CFG:
+			opt->short_common_cfg = true;
+			break;
+		case OPT_SRIOV:
+			opt->sriov = number(name, optarg, 1, SRIOV_MAX, false);
 			break;
 		case OPT_LOG_LEVEL:
 			if (log_parse_level(optarg, &level))

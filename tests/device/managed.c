@@ -5,9 +5,12 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "log.h"
 #include "mdev.h"
+
+#define STOP_SECONDS	1	/* for a client to take the messages that were sent */
 
 /*
  * The table. With tvq.lock.
@@ -64,6 +67,7 @@ static void table_remove(struct mdev *mdev)
 	tvq->vqs_used -= mdev->num_vqs;
 	tvq->vectors_used -= mdev->num_vectors;
 	tvq->generation++;
+	admin_drop_objects(tvq, mdev->objects);
 }
 
 /*
@@ -72,7 +76,8 @@ static void table_remove(struct mdev *mdev)
 
 /*
  * Send an entry's message. With msi_lock, in a section. What cannot be sent, for
- * the function is not bus master or the client is gone, is pending.
+ * the function is not bus master, the device is stopped or the client is gone, is
+ * pending.
  */
 static void msi_send(struct mdev *mdev, uint16_t vector)
 {
@@ -81,7 +86,7 @@ static void msi_send(struct mdev *mdev, uint16_t vector)
 	uint32_t data = htole32(entry->data);
 	int id;
 
-	if (!mem->bus_master) {
+	if (!mem->bus_master || mdev->msi_stopped) {
 		entry->pending = true;
 		return;
 	}
@@ -136,9 +141,11 @@ void managed_written(struct tvq *tvq, uint16_t id, uint64_t cookie)
 	mdev = managed_find(tvq, cookie >> 16);
 	if (mdev) {
 		pthread_mutex_lock(&mdev->msi_lock);
-		entry = &mdev->msi[vector];
-		if (entry->in_flight && entry->flight_id == id) {
+		/* The table may have become shorter. */
+		entry = vector < mdev->num_vectors ? &mdev->msi[vector] : NULL;
+		if (entry && entry->in_flight && entry->flight_id == id) {
 			entry->in_flight = false;
+			pthread_cond_signal(&mdev->msi_cond);
 			if (entry->again && mdev->msi_epoch == mdev->mem->epoch) {
 				entry->again = false;
 				msi_event(mdev, vector);
@@ -149,7 +156,40 @@ void managed_written(struct tvq *tvq, uint16_t id, uint64_t cookie)
 	pthread_mutex_unlock(&tvq->lock);
 }
 
-/* Send what became pending while the function was not bus master. In the worker. */
+static bool in_flight(const struct mdev *mdev)
+{
+	uint16_t i;
+
+	for (i = 0; i < mdev->num_vectors; i++) {
+		if (mdev->msi[i].in_flight)
+			return true;
+	}
+	return false;
+}
+
+/* Wait for the messages that are on their way, and send no further ones. In the worker. */
+static void managed_stop(struct mdev *mdev)
+{
+	struct timespec deadline;
+	uint16_t i;
+
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += STOP_SECONDS;
+	pthread_mutex_lock(&mdev->msi_lock);
+	mdev->msi_stopped = true;
+	/* A client that does not answer is not waited for; it has all that was sent. */
+	while (in_flight(mdev) && !pthread_cond_timedwait(&mdev->msi_cond, &mdev->msi_lock,
+							  &deadline))
+		;
+	for (i = 0; i < mdev->num_vectors; i++) {
+		if (mdev->msi[i].again)
+			mdev->msi[i].pending = true;
+		mdev->msi[i].again = false;
+	}
+	pthread_mutex_unlock(&mdev->msi_lock);
+}
+
+/* Send what became pending while it could not be sent. In the worker. */
 static void managed_bus_master(struct mdev *mdev)
 {
 	uint16_t i;
@@ -165,6 +205,14 @@ static void managed_bus_master(struct mdev *mdev)
 	}
 	pthread_mutex_unlock(&mdev->msi_lock);
 	mem_leave(mdev->mem);
+}
+
+static void managed_resume(struct mdev *mdev)
+{
+	pthread_mutex_lock(&mdev->msi_lock);
+	mdev->msi_stopped = false;
+	pthread_mutex_unlock(&mdev->msi_lock);
+	managed_bus_master(mdev);
 }
 
 /* In a section. The entries have been checked. */
@@ -254,6 +302,8 @@ static const struct mdev_access managed_access = {
 	.config_changed = managed_config_changed,
 	.reset = managed_reset,
 	.bus_master = managed_bus_master,
+	.stop = managed_stop,
+	.resume = managed_resume,
 	.forget = table_remove,
 };
 
@@ -420,5 +470,84 @@ out:
 	pthread_mutex_unlock(&tvq->create_lock);
 	if (mdev)
 		mdev_free(mdev);
+	return err;
+}
+
+/*
+ * Provisioning
+ */
+
+/* Take what is provisioned anew. Nobody finds half of it. */
+static void take_provision(struct mdev *mdev, const struct mdev_params *params, uint32_t num_vqs,
+			   struct virtq *vqs, struct msi_entry *msi)
+{
+	struct tvq *tvq = mdev->tvq;
+	struct virtq *old_vqs = mdev->vqs;
+	struct msi_entry *old_msi = mdev->msi;
+	uint32_t i;
+
+	for (i = 0; i < num_vqs; i++)
+		vq_init(&vqs[i], mdev->mem, i);
+	pthread_mutex_lock(&tvq->lock);
+	pthread_mutex_lock(&mdev->lock);
+	pthread_mutex_lock(&mdev->msi_lock);
+	tvq->vqs_used += num_vqs - mdev->num_vqs;
+	tvq->vectors_used += params->num_vectors - mdev->num_vectors;
+	mdev->params = *params;
+	mdev->features = params->features[0];
+	mdev->vqs = vqs;
+	mdev->num_vqs = num_vqs;
+	mdev->msi = msi;
+	mdev->num_vectors = params->num_vectors;
+	pthread_mutex_unlock(&mdev->msi_lock);
+	pthread_mutex_unlock(&mdev->lock);
+	pthread_mutex_unlock(&tvq->lock);
+	free(old_vqs);
+	free(old_msi);
+}
+
+/**
+ * managed_provision - make a device another one, as if it had been created so
+ * @mdev: the device
+ * @wanted: what it is to be; of the same type and name
+ *
+ * In the worker, which holds no lock.
+ *
+ * Return: 0 or CMD_ERR; then nothing has changed.
+ */
+int managed_provision(struct mdev *mdev, const struct mdev_params *wanted)
+{
+	struct mdev_params params = *wanted;
+	struct tvq *tvq = mdev->tvq;
+	struct msi_entry *msi = NULL;
+	struct virtq *vqs = NULL;
+	uint32_t num_vqs;
+	int err;
+
+	pthread_mutex_lock(&tvq->create_lock);
+	err = mdev_check(tvq, &params, true, mdev, &num_vqs);
+	/* What is wrong in any state comes before the state. */
+	if (mdev->status && (!err || err >> 16 == VIRTIO_TVQ_STATUS_ENOSPC))
+		err = CMD_ERR(EBUSY, STATE);
+	if (!err) {
+		vqs = calloc(num_vqs, sizeof(*vqs));
+		msi = calloc(params.num_vectors, sizeof(*msi));
+		if (!vqs || !msi)
+			err = CMD_ERR(ENOMEM, NONE);
+	}
+	if (!err && mdev->type->provision)
+		err = mdev->type->provision(mdev, &params, num_vqs);
+	else if (!err && num_vqs != mdev->num_vqs)
+		err = CMD_ERR(EINVAL, VQS);
+	if (err) {
+		free(vqs);
+		free(msi);
+	} else {
+		take_provision(mdev, &params, num_vqs, vqs, msi);
+		mdev->type->reset(mdev);
+	}
+	pthread_mutex_unlock(&tvq->create_lock);
+	if (!err)
+		state_save(tvq);
 	return err;
 }

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "log.h"
 #include "mdev.h"
@@ -50,6 +51,12 @@ bool mdev_name_ok(const char *name)
 	return len < VIRTIO_TVQ_NAME_LEN && name[0] != '.' &&
 	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") ==
 	       len;
+}
+
+/* All that the device could be provisioned with. */
+uint64_t mdev_possible_features(const struct mdev *mdev)
+{
+	return mdev->type->features | RING_ON_REQUEST;
 }
 
 bool mdev_has(const struct mdev *mdev, unsigned int bit)
@@ -170,9 +177,46 @@ void mdev_reset(struct mdev *mdev)
 	for (i = 0; i < mdev->num_vqs; i++)
 		vq_disable(&mdev->vqs[i]);
 	mdev_set_features(mdev, 0);
+	/* One of the function makes the device go on; another one leaves it as it is. */
+	if (epoch != mdev->epoch && mdev->stopped) {
+		mdev->epoch = epoch;
+		mdev_resume(mdev);
+	}
 	mdev->epoch = epoch;
 	mdev_set_status(mdev, 0);
 	mdev->type->reset(mdev);
+}
+
+/* Behind this, nothing is read, written or sent until the device goes on. In the worker. */
+void mdev_stop(struct mdev *mdev)
+{
+	if (mdev->stopped)
+		return;
+	if (mdev->type->stop)
+		mdev->type->stop(mdev);
+	mdev->access->stop(mdev);
+	pthread_mutex_lock(&mdev->lock);
+	mdev->stopped = true;
+	pthread_mutex_unlock(&mdev->lock);
+	log_debug("device %llu: stopped", (unsigned long long)mdev->id);
+}
+
+/* Whatever has come meanwhile is looked for, in all queues. In the worker. */
+void mdev_resume(struct mdev *mdev)
+{
+	uint16_t i;
+
+	if (!mdev->stopped)
+		return;
+	pthread_mutex_lock(&mdev->lock);
+	mdev->stopped = false;
+	pthread_mutex_unlock(&mdev->lock);
+	log_debug("device %llu: goes on", (unsigned long long)mdev->id);
+	mdev->access->resume(mdev);
+	if (mdev->type->resume)
+		mdev->type->resume(mdev);
+	for (i = 0; i < mdev->num_vqs; i++)
+		mdev_kick_queue(mdev, i);
 }
 
 /* Disable one queue: behind this, the device uses none of its buffers. In the worker. */
@@ -196,8 +240,9 @@ static bool serve(struct mdev *mdev)
 		while (bits) {
 			i = word * 64 + __builtin_ctzll(bits);
 			bits &= bits - 1;
-			if (!(mdev->status & S_DRIVER_OK) || (mdev->status & S_NEEDS_RESET) ||
-			    !mdev->vqs[i].enabled)
+			/* A type may have one in mind that the device does not have. */
+			if (i >= mdev->num_vqs || !(mdev->status & S_DRIVER_OK) ||
+			    (mdev->status & S_NEEDS_RESET) || !mdev->vqs[i].enabled)
 				continue;
 			if (mdev->type->serve(mdev, &mdev->vqs[i])) {
 				mdev_kick_queue(mdev, i);
@@ -221,6 +266,7 @@ void mdev_free(struct mdev *mdev)
 	mailbox_exit(&mdev->mbox);
 	pthread_mutex_destroy(&mdev->lock);
 	pthread_mutex_destroy(&mdev->msi_lock);
+	pthread_cond_destroy(&mdev->msi_cond);
 	vq_chain_free(&mdev->chain);
 	free(mdev->vqs);
 	free(mdev->msi);
@@ -244,7 +290,7 @@ static void *worker(void *arg)
 			break;
 		if (atomic_exchange(&mdev->bus_master, false) && mdev->access->bus_master)
 			mdev->access->bus_master(mdev);
-		busy = serve(mdev);
+		busy = !mdev->stopped && serve(mdev);
 	}
 
 	/* The process ends, and the device stays provisioned. */
@@ -271,44 +317,62 @@ static void *worker(void *arg)
 
 /*
  * The number of vectors for a managed device: as many as are asked for, or as it
- * would use and are left. With tvq.lock.
+ * would use and are left. now is what the device has already. With tvq.lock.
  */
-static int managed_vectors(struct tvq *tvq, const struct mdev_params *params, uint32_t num_vqs,
-			   uint32_t *num_vectors)
+static int managed_vectors(struct tvq *tvq, struct mdev_params *params, uint32_t num_vqs,
+			   const struct mdev *now)
 {
-	uint32_t left = tvq->opt.vectors_max - tvq->vectors_used;
+	uint32_t left = tvq->opt.vectors_max - tvq->vectors_used + (now ? now->num_vectors : 0);
+	uint32_t vqs_left = tvq->opt.vqs_max - tvq->vqs_used + (now ? now->num_vqs : 0);
+	uint32_t num = params->num_vectors;
 
-	*num_vectors = params->num_vectors;
-	if (!*num_vectors) {
-		*num_vectors = num_vqs + mdev_type_by_id(params->type)->has_config_interrupt;
-		if (*num_vectors > tvq->opt.device_vectors_max)
-			*num_vectors = tvq->opt.device_vectors_max;
-		if (*num_vectors > left)
-			*num_vectors = left;
-		if (!*num_vectors)
+	if (!num) {
+		params->auto_vectors = true;
+		num = num_vqs + mdev_type_by_id(params->type)->has_config_interrupt;
+		if (num > tvq->opt.device_vectors_max)
+			num = tvq->opt.device_vectors_max;
+		if (num > left)
+			num = left;
+		if (!num)
 			return CMD_ERR(ENOSPC, VECTORS);
+		params->num_vectors = num;
 	}
-	if (num_vqs > tvq->opt.vqs_max - tvq->vqs_used)
+	if (num_vqs > vqs_left)
 		return CMD_ERR(ENOSPC, VQS);
-	return *num_vectors > left ? CMD_ERR(ENOSPC, VECTORS) : 0;
+	return num > left ? CMD_ERR(ENOSPC, VECTORS) : 0;
 }
 
-/* All that can be refused before anything is done. With create_lock. */
-static int check_params(struct tvq *tvq, struct mdev_params *params, bool managed,
-			uint64_t *features, uint32_t *num_vqs, uint32_t *num_vectors)
+/**
+ * mdev_check - all that can be refused before anything is done
+ * @tvq: the management device
+ * @params: what a device is to be; completed
+ * @managed: it counts for the limits of managed devices
+ * @now: the device that is to be it, or NULL for a new one
+ * @num_vqs: filled in
+ *
+ * With create_lock.
+ *
+ * Return: 0 or CMD_ERR.
+ */
+int mdev_check(struct tvq *tvq, struct mdev_params *params, bool managed, const struct mdev *now,
+	       uint32_t *num_vqs)
 {
 	const struct mdev_type *type = mdev_type_by_id(params->type);
 	const uint64_t needed = BIT64(F_VERSION_1) | BIT64(F_ACCESS_PLATFORM);
+	const struct mdev *same;
+	uint64_t features;
 	const char *p;
 	int err = 0;
 
 	if (!type)
 		return CMD_ERR(ENXIO, TYPE);
 	if (!params->have_features) {
+		params->auto_features = true;
+		params->have_features = true;
 		params->features[0] = type->default_features(params);
 		params->features[1] = 0;
 	}
-	*features = params->features[0];
+	features = params->features[0];
 
 	if (!params->vqs)
 		params->vqs = 1;
@@ -319,22 +383,23 @@ static int check_params(struct tvq *tvq, struct mdev_params *params, bool manage
 		return CMD_ERR(EINVAL, VECTORS);
 	if (managed) {
 		pthread_mutex_lock(&tvq->lock);
-		err = managed_vectors(tvq, params, *num_vqs, num_vectors);
+		err = managed_vectors(tvq, params, *num_vqs, now);
 		pthread_mutex_unlock(&tvq->lock);
 		if (err)
 			return err;
-	} else {
+	} else if (!params->num_vectors) {
 		/* One for each queue, and one for the configuration. */
-		*num_vectors = params->num_vectors ? params->num_vectors : *num_vqs + 1;
+		params->num_vectors = *num_vqs + 1;
 	}
 
-	if ((*features & ~(type->features | RING_ON_REQUEST)) || params->features[1] ||
-	    (*features & needed) != needed || !type->features_ok(*features))
+	if ((features & ~(type->features | RING_ON_REQUEST)) || params->features[1] ||
+	    (features & needed) != needed || !type->features_ok(features))
 		return CMD_ERR(EINVAL, FEATURES);
 	if (params->bad_name || (params->name[0] && !mdev_name_ok(params->name)))
 		return CMD_ERR(EINVAL, NAME);
 	pthread_mutex_lock(&tvq->lock);
-	if (params->name[0] && mdev_find_name(tvq, params->name))
+	same = params->name[0] ? mdev_find_name(tvq, params->name) : NULL;
+	if (same && same != now)
 		err = CMD_ERR(EEXIST, NAME);
 	pthread_mutex_unlock(&tvq->lock);
 	if (err)
@@ -345,7 +410,7 @@ static int check_params(struct tvq *tvq, struct mdev_params *params, bool manage
 		if (!isascii(*p) || !isprint(*p))
 			return CMD_ERR(EINVAL, SERIAL);
 	}
-	if (params->bad_config || !type->params_ok(params, *features))
+	if (params->bad_config || !type->params_ok(params, features))
 		return CMD_ERR(EINVAL, CONFIG);
 	return 0;
 }
@@ -365,12 +430,12 @@ int mdev_prepare(struct tvq *tvq, const struct mdev_params *wanted, bool managed
 		 struct mdev **out)
 {
 	struct mdev_params params = *wanted;
-	uint32_t num_vqs, num_vectors;
+	pthread_condattr_t attr;
 	struct mdev *mdev;
-	uint64_t features;
+	uint32_t num_vqs;
 	int err;
 
-	err = check_params(tvq, &params, managed, &features, &num_vqs, &num_vectors);
+	err = mdev_check(tvq, &params, managed, NULL, &num_vqs);
 	if (err)
 		return err;
 	mdev = calloc(1, sizeof(*mdev));
@@ -379,18 +444,20 @@ int mdev_prepare(struct tvq *tvq, const struct mdev_params *wanted, bool managed
 	mdev->tvq = tvq;
 	mdev->type = mdev_type_by_id(params.type);
 	mdev->params = params;
-	mdev->params.have_features = true;
-	mdev->params.num_vectors = num_vectors;
-	mdev->features = features;
+	mdev->features = params.features[0];
 	mdev->num_vqs = num_vqs;
-	mdev->num_vectors = num_vectors;
+	mdev->num_vectors = params.num_vectors;
 	mdev->config_len = mdev->type->config_len;
 	mdev->config_vector = VIRTIO_TVQ_NO_VECTOR;
 	mailbox_init(&mdev->mbox);
 	pthread_mutex_init(&mdev->lock, NULL);
 	pthread_mutex_init(&mdev->msi_lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&mdev->msi_cond, &attr);
+	pthread_condattr_destroy(&attr);
 	mdev->vqs = calloc(num_vqs, sizeof(*mdev->vqs));
-	mdev->msi = calloc(num_vectors, sizeof(*mdev->msi));
+	mdev->msi = calloc(mdev->num_vectors, sizeof(*mdev->msi));
 	if (!mdev->vqs || !mdev->msi) {
 		mdev_free(mdev);
 		return CMD_ERR(ENOMEM, NONE);

@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 
+#include "admin.h"
 #include "job.h"
 #include "tvq.h"
 #include "virtq.h"
@@ -38,6 +39,9 @@ struct mdev_params {
 	bool have_mtu;
 	uint16_t mtu;
 	bool link_down;				/* of a network interface */
+	/* Of what is said above, what the device has chosen, and would choose again */
+	bool auto_features;
+	bool auto_vectors;
 	/* What could not be read: refused when it is its turn */
 	bool bad_name;
 	bool bad_serial;
@@ -50,6 +54,12 @@ bool params_get_size(const char *text, uint64_t *size);
 const char *params_error_text(int err);
 
 struct mdev;
+
+/* Bytes of configuration space */
+struct config_range {
+	uint8_t offset;
+	uint8_t len;
+};
 
 struct mdev_type {
 	uint32_t type;
@@ -82,6 +92,32 @@ struct mdev_type {
 			     uint32_t len);
 	/* Serve a queue. Return: whether there is more to do at once. */
 	bool (*serve)(struct mdev *mdev, struct virtq *vq);
+	/*
+	 * Give all buffers of all queues back, or leave them in their queue untouched, and
+	 * do nothing behind this that the type's state does not know of. NULL for a type
+	 * that never holds a buffer.
+	 */
+	void (*stop)(struct mdev *mdev);
+	void (*resume)(struct mdev *mdev);
+	/*
+	 * What a driver has set through queues, and what of it the device still holds.
+	 * get_state() allocates *state; NULL for a type without any. state_max: as long as
+	 * it can become. set_state() gets what state_ok() has found good, when the
+	 * device has been reset and its status, features and configuration are set.
+	 */
+	uint32_t (*get_state)(struct mdev *mdev, uint8_t **state);
+	uint32_t (*state_max)(struct mdev *mdev);
+	bool (*state_ok)(struct mdev *mdev, uint64_t features, const uint8_t *state, uint32_t len);
+	void (*set_state)(struct mdev *mdev, const uint8_t *state);
+	/* Of configuration space, what a driver may set, and what the device changes. */
+	struct config_range config_driver;
+	struct config_range config_live;
+	bool (*config_ok)(struct mdev *mdev, uint64_t features, const uint8_t *config);
+	/*
+	 * Make room for what is provisioned anew, while the status is 0. The last that can
+	 * fail. NULL for a type whose queues are what they are. Return: CMD_ERR or 0.
+	 */
+	int (*provision)(struct mdev *mdev, struct mdev_params *params, uint32_t num_vqs);
 	/* For the control socket. Return: 0 or a negative error. */
 	int (*resize)(struct mdev *mdev, uint64_t sectors);
 	int (*link)(struct mdev *mdev, bool up);
@@ -100,6 +136,9 @@ struct mdev_access {
 	void (*reset)(struct mdev *mdev, uint64_t epoch);
 	/* The function has become bus master. NULL if that does not matter. */
 	void (*bus_master)(struct mdev *mdev);
+	/* From here on send nothing, or what there is to send. NULL: never stopped. */
+	void (*stop)(struct mdev *mdev);
+	void (*resume)(struct mdev *mdev);
 	/* Let nobody find the device any more. With tvq.lock. */
 	void (*forget)(struct mdev *mdev);
 };
@@ -137,6 +176,7 @@ struct mdev {
 	/* The worker writes these under lock, and reads them without; others read under it. */
 	pthread_mutex_t lock;
 	uint8_t status;
+	bool stopped;
 	uint8_t config[MDEV_CONFIG_MAX];
 	uint32_t generation;
 
@@ -152,8 +192,11 @@ struct mdev {
 	uint32_t slot;				/* doorbell page */
 	uint16_t config_vector;
 	uint32_t given_generation;		/* of the configuration that the driver got last */
-	pthread_mutex_t msi_lock;		/* guards msi and msi_epoch */
+	uint8_t objects[ADMIN_OBJECTS];		/* under tvq.lock: the kind + 1, or 0 */
+	pthread_mutex_t msi_lock;		/* guards the rest */
+	pthread_cond_t msi_cond;		/* a message has arrived */
 	uint64_t msi_epoch;
+	bool msi_stopped;
 	struct msi_entry *msi;
 };
 
@@ -165,6 +208,9 @@ const struct mdev_type *mdev_type_at(unsigned int i);
 
 int mdev_prepare(struct tvq *tvq, const struct mdev_params *wanted, bool managed,
 		 struct mdev **out);
+int mdev_check(struct tvq *tvq, struct mdev_params *params, bool managed, const struct mdev *now,
+	       uint32_t *num_vqs);
+uint64_t mdev_possible_features(const struct mdev *mdev);
 void mdev_set_access(struct mdev *mdev, const struct mdev_access *access, struct pci *pci);
 int mdev_start_worker(struct mdev *mdev);
 void mdev_free(struct mdev *mdev);
@@ -180,6 +226,8 @@ struct mdev *mdev_find_name(struct tvq *tvq, const char *name);
 /* In the worker */
 bool mdev_has(const struct mdev *mdev, unsigned int bit);
 void mdev_reset(struct mdev *mdev);
+void mdev_stop(struct mdev *mdev);
+void mdev_resume(struct mdev *mdev);
 void mdev_set_features(struct mdev *mdev, uint64_t features);
 void mdev_set_status(struct mdev *mdev, uint8_t status);
 void mdev_needs_reset(struct mdev *mdev);
@@ -212,6 +260,7 @@ void managed_msi_set(struct mdev *mdev, uint16_t first, uint16_t count,
 		     const struct virtio_tvq_msi_entry *entries);
 void managed_msi_get(struct mdev *mdev, uint16_t first, uint16_t count,
 		     struct virtio_tvq_msi_entry *entries);
+int managed_provision(struct mdev *mdev, const struct mdev_params *params);
 void managed_info(struct mdev *mdev, void *buf);
 uint32_t managed_info_len(const struct mdev *mdev);
 

@@ -201,10 +201,20 @@ static uint16_t net_queue_size(struct mdev *mdev, uint16_t index)
 	return mdev->tvq->opt.queue_size ? mdev->tvq->opt.queue_size : 256;
 }
 
+static void choose_mac(struct mdev *mdev, struct mdev_params *params)
+{
+	if (params->have_mac || !(params->features[0] & BIT64(VIRTIO_NET_F_MAC)))
+		return;
+	memcpy(params->mac, mdev->tvq->opt.mac_prefix, 3);
+	params->mac[3] = mdev->id >> 16;
+	params->mac[4] = mdev->id >> 8;
+	params->mac[5] = mdev->id;
+	params->have_mac = true;
+}
+
 static int net_create(struct mdev *mdev)
 {
 	struct net *net = calloc(1, sizeof(*net));
-	uint64_t id = mdev->id;
 
 	if (!net)
 		return CMD_ERR(ENOMEM, NONE);
@@ -213,13 +223,7 @@ static int net_create(struct mdev *mdev)
 		free(net);
 		return CMD_ERR(ENOMEM, NONE);
 	}
-	if (!mdev->params.have_mac && (mdev->features & BIT64(VIRTIO_NET_F_MAC))) {
-		memcpy(mdev->params.mac, mdev->tvq->opt.mac_prefix, 3);
-		mdev->params.mac[3] = id >> 16;
-		mdev->params.mac[4] = id >> 8;
-		mdev->params.mac[5] = id;
-		mdev->params.have_mac = true;
-	}
+	choose_mac(mdev, &mdev->params);
 	pthread_mutex_init(&net->lock, NULL);
 	net->mdev = mdev;
 	net->link_up = !mdev->params.link_down;
@@ -243,6 +247,23 @@ static void drop_frames(struct net *net)
 			frame_put(rx->current);
 		rx->current = NULL;
 	}
+}
+
+/* Queues, for which no frames wait, in another number */
+static int net_provision(struct mdev *mdev, struct mdev_params *params, uint32_t num_vqs)
+{
+	struct rx_queue *rx = calloc(num_vqs / 2, sizeof(*rx));
+	struct net *net = mdev->priv;
+
+	if (!rx)
+		return CMD_ERR(ENOMEM, NONE);
+	pthread_mutex_lock(&net->lock);
+	drop_frames(net);
+	free(net->rx);
+	net->rx = rx;
+	pthread_mutex_unlock(&net->lock);
+	choose_mac(mdev, params);
+	return 0;
 }
 
 static void net_destroy(struct mdev *mdev)
@@ -938,11 +959,189 @@ static void net_start(struct mdev *mdev)
 
 	pthread_mutex_lock(&net->lock);
 	net->filter_vlans = mdev_has(mdev, VIRTIO_NET_F_CTRL_VLAN);
+	/* That of before the reset, where the device's parts were set. */
+	memcpy(net->mac, &mdev->config[CONFIG(mac)], 6);
 	pthread_mutex_unlock(&net->lock);
 	net->offloads = mdev->driver_features & GUEST_OFFLOADS;
 	net->port.deliver = net_deliver;
 	if (net->link_up)
 		switch_attach(&mdev->tvq->net_switch, &net->port);
+}
+
+/*
+ * What a driver has set through the control queue, as it is carried over
+ */
+
+#define STATE_VERSION	1
+#define STATE_OVERFLOW	0xffff	/* of a list of addresses, instead of their number */
+
+#define STATE_PROMISC	0x01
+#define STATE_ALLMULTI	0x02
+#define STATE_ALLUNI	0x04
+#define STATE_NOMULTI	0x08
+#define STATE_NOUNI	0x10
+#define STATE_NOBCAST	0x20
+#define STATE_STEERS	0x40
+#define STATE_ANNOUNCE	0x80
+
+struct net_state {
+	uint8_t version;
+	uint8_t flags;
+	uint16_t pairs;
+	uint16_t num_unicast;
+	uint16_t num_multicast;
+	uint64_t offloads;
+	uint8_t unicast[MACS][6];
+	uint8_t multicast[MACS][6];
+	uint64_t vlans[4096 / 64];
+	uint32_t rss_types;
+	uint16_t rss_num;
+	uint16_t rss_unclassified;
+	uint8_t rss_key[HASH_KEY_MAX];
+	uint16_t rss_table[RSS_TABLE];
+} __attribute__((packed));
+
+static uint16_t save_list(const struct mac_list *list, uint8_t mac[MACS][6])
+{
+	memcpy(mac, list->mac, 6 * list->num);
+	return htole16(list->overflow ? STATE_OVERFLOW : list->num);
+}
+
+static uint32_t net_get_state(struct mdev *mdev, uint8_t **out)
+{
+	struct net_state *state = calloc(1, sizeof(*state));
+	struct net *net = mdev->priv;
+	unsigned int i;
+
+	*out = (uint8_t *)state;
+	if (!state)
+		return 0;
+	pthread_mutex_lock(&net->lock);
+	state->version = STATE_VERSION;
+	state->flags = (net->promisc ? STATE_PROMISC : 0) | (net->allmulti ? STATE_ALLMULTI : 0) |
+		       (net->alluni ? STATE_ALLUNI : 0) | (net->nomulti ? STATE_NOMULTI : 0) |
+		       (net->nouni ? STATE_NOUNI : 0) | (net->nobcast ? STATE_NOBCAST : 0) |
+		       (net->rss.steers ? STATE_STEERS : 0) |
+		       (net->announce ? STATE_ANNOUNCE : 0);
+	state->pairs = htole16(net->pairs);
+	state->num_unicast = save_list(&net->unicast, state->unicast);
+	state->num_multicast = save_list(&net->multicast, state->multicast);
+	state->offloads = htole64(net->offloads);
+	for (i = 0; i < 4096 / 64; i++)
+		state->vlans[i] = htole64(net->vlans[i]);
+	state->rss_types = htole32(net->rss.types);
+	state->rss_num = htole16(net->rss.num);
+	state->rss_unclassified = htole16(net->rss.unclassified);
+	memcpy(state->rss_key, net->rss.key, HASH_KEY_MAX);
+	for (i = 0; i < net->rss.num; i++)
+		state->rss_table[i] = htole16(net->rss.table[i]);
+	pthread_mutex_unlock(&net->lock);
+	return sizeof(*state);
+}
+
+static uint32_t net_state_max(struct mdev *mdev)
+{
+	return sizeof(struct net_state);
+}
+
+static bool list_ok(uint16_t num)
+{
+	return le16toh(num) <= MACS || le16toh(num) == STATE_OVERFLOW;
+}
+
+/* As the commands for these things would have it. */
+static bool net_state_ok(struct mdev *mdev, uint64_t features, const uint8_t *in, uint32_t len)
+{
+	const uint8_t rx = STATE_ALLMULTI;
+	const uint8_t extra = STATE_ALLUNI | STATE_NOMULTI | STATE_NOUNI | STATE_NOBCAST;
+	const struct net_state *state = (void *)in;
+	uint16_t pairs, num, i;
+	bool vlans = false;
+
+	if (len != sizeof(*state) || state->version != STATE_VERSION)
+		return false;
+	if (!(features & BIT64(VIRTIO_NET_F_CTRL_RX)) &&
+	    ((state->flags & rx) || !(state->flags & STATE_PROMISC) || state->num_unicast ||
+	     state->num_multicast))
+		return false;
+	if (!(features & BIT64(VIRTIO_NET_F_CTRL_RX_EXTRA)) && (state->flags & extra))
+		return false;
+	if (!(features & BIT64(VIRTIO_NET_F_GUEST_ANNOUNCE)) && (state->flags & STATE_ANNOUNCE))
+		return false;
+	if (!list_ok(state->num_unicast) || !list_ok(state->num_multicast) ||
+	    (le64toh(state->offloads) & ~(features & GUEST_OFFLOADS)))
+		return false;
+	for (i = 0; i < 4096 / 64; i++)
+		vlans |= state->vlans[i];
+	if (vlans && !(features & BIT64(VIRTIO_NET_F_CTRL_VLAN)))
+		return false;
+	pairs = le16toh(state->pairs);
+	if (!pairs || pairs > max_pairs(mdev) ||
+	    (pairs > 1 && !(features & (BIT64(VIRTIO_NET_F_MQ) | BIT64(VIRTIO_NET_F_RSS)))))
+		return false;
+
+	num = le16toh(state->rss_num);
+	if ((state->flags & STATE_STEERS) ?
+	    !(features & BIT64(VIRTIO_NET_F_RSS)) || !num || num > RSS_TABLE || (num & (num - 1)) :
+	    num != 0)
+		return false;
+	if ((le32toh(state->rss_types) & ~HASH_TYPES) ||
+	    le16toh(state->rss_unclassified) >= max_pairs(mdev))
+		return false;
+	for (i = 0; i < num; i++) {
+		if (le16toh(state->rss_table[i]) >= max_pairs(mdev))
+			return false;
+	}
+	return true;
+}
+
+static void load_list(struct mac_list *list, uint16_t num, const uint8_t mac[MACS][6])
+{
+	list->overflow = le16toh(num) == STATE_OVERFLOW;
+	list->num = list->overflow ? 0 : le16toh(num);
+	memcpy(list->mac, mac, 6 * list->num);
+}
+
+static void net_set_state(struct mdev *mdev, const uint8_t *in)
+{
+	const struct net_state *state = (void *)in;
+	struct net *net = mdev->priv;
+	unsigned int i;
+
+	pthread_mutex_lock(&net->lock);
+	net->promisc = state->flags & STATE_PROMISC;
+	net->allmulti = state->flags & STATE_ALLMULTI;
+	net->alluni = state->flags & STATE_ALLUNI;
+	net->nomulti = state->flags & STATE_NOMULTI;
+	net->nouni = state->flags & STATE_NOUNI;
+	net->nobcast = state->flags & STATE_NOBCAST;
+	net->pairs = le16toh(state->pairs);
+	load_list(&net->unicast, state->num_unicast, state->unicast);
+	load_list(&net->multicast, state->num_multicast, state->multicast);
+	for (i = 0; i < 4096 / 64; i++)
+		net->vlans[i] = le64toh(state->vlans[i]);
+	memset(&net->rss, 0, sizeof(net->rss));
+	net->rss.steers = state->flags & STATE_STEERS;
+	net->rss.types = le32toh(state->rss_types);
+	net->rss.num = le16toh(state->rss_num);
+	net->rss.unclassified = le16toh(state->rss_unclassified);
+	memcpy(net->rss.key, state->rss_key, HASH_KEY_MAX);
+	for (i = 0; i < net->rss.num; i++)
+		net->rss.table[i] = le16toh(state->rss_table[i]);
+	pthread_mutex_unlock(&net->lock);
+	net->offloads = le64toh(state->offloads);
+	net->announce = (state->flags & STATE_ANNOUNCE) && net->link_up;
+	pthread_mutex_lock(&mdev->lock);
+	put_config16(mdev, CONFIG(status), net_status(net));
+	pthread_mutex_unlock(&mdev->lock);
+}
+
+static bool net_config_ok(struct mdev *mdev, uint64_t features, const uint8_t *config)
+{
+	const uint8_t *mac = &config[CONFIG(mac)];
+
+	return !memcmp(mac, mdev->params.mac, 6) ||
+	       ((features & BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR)) && !(mac[0] & 1));
 }
 
 static void status_changed(struct mdev *mdev)
@@ -1020,6 +1219,14 @@ const struct mdev_type net_type = {
 	.reset = net_reset,
 	.start = net_start,
 	.serve = net_serve,
+	.get_state = net_get_state,
+	.state_max = net_state_max,
+	.state_ok = net_state_ok,
+	.set_state = net_set_state,
+	.config_driver = { CONFIG(mac), 6 },
+	.config_live = { CONFIG(status), 2 },
+	.config_ok = net_config_ok,
+	.provision = net_provision,
 	.link = net_link,
 	.announce = net_announce,
 	.describe = net_describe,

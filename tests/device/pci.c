@@ -9,6 +9,8 @@
  *		at 0x2000, notifications at 0x3000
  *	1	MSI-X table and, behind it, PBA
  *	2, 3	doorbell pages of the management device, one for each managed device
+ *
+ * Extended configuration space has an SR-IOV capability where that is asked for.
  */
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -24,6 +26,7 @@
 #define BAR_VIRTIO_SIZE		0x4000
 #define COMMON_OFFSET		0x0000
 #define COMMON_LENGTH		64
+#define COMMON_LENGTH_SHORT	60	/* without admin_queue_index and admin_queue_num */
 #define ISR_OFFSET		0x1000
 #define ISR_LENGTH		4
 #define DEVICE_OFFSET		0x2000
@@ -38,6 +41,7 @@ static_assert(PCI_NOTIFY_OFFSET + PCI_QUEUES_MAX * PCI_NOTIFY_MULTIPLIER == BAR_
 #define CAP_PCI_CFG		0x88
 #define CAP_OWN			0x9c	/* the vendor's or the device configuration */
 #define CAP_EXP			0xc0
+#define CAP_SRIOV		0x100
 
 /* virtio_pci_modern_common_cfg of the specification, to admin_queue_num */
 struct common_cfg {
@@ -113,6 +117,29 @@ static void virtio_cap(struct pci *pci, unsigned int at, uint8_t len, uint8_t ty
 	memcpy(&pci->config[at], &cap, sizeof(cap));
 }
 
+static uint32_t common_length(const struct pci *pci)
+{
+	return pci->setup.short_common ? COMMON_LENGTH_SHORT : COMMON_LENGTH;
+}
+
+/*
+ * Virtual functions on paper: they have no configuration space, no BARs and no
+ * place on a bus, and are only known to the owner's admin commands.
+ */
+static void layout_sriov(struct pci *pci)
+{
+	put32(pci, CAP_SRIOV, PCI_EXT_CAP_ID_SRIOV | 1 << 16);
+	put16(pci, CAP_SRIOV + PCI_SRIOV_INITIAL_VF, pci->setup.total_vfs);
+	put16(pci, CAP_SRIOV + PCI_SRIOV_TOTAL_VF, pci->setup.total_vfs);
+	put16(pci, CAP_SRIOV + PCI_SRIOV_VF_OFFSET, 1);
+	put16(pci, CAP_SRIOV + PCI_SRIOV_VF_STRIDE, 1);
+	put16(pci, CAP_SRIOV + PCI_SRIOV_VF_DID, pci->setup.device_id);
+	put32(pci, CAP_SRIOV + PCI_SRIOV_SUP_PGSIZE, 1);
+	put32(pci, CAP_SRIOV + PCI_SRIOV_SYS_PGSIZE, 1);
+	allow(pci, CAP_SRIOV + PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_VFE | PCI_SRIOV_CTRL_MSE, 2);
+	allow(pci, CAP_SRIOV + PCI_SRIOV_NUM_VF, 0xffff, 2);
+}
+
 static void link_caps(struct pci *pci)
 {
 	static const uint8_t order[] = {
@@ -168,7 +195,7 @@ static void layout(struct pci *pci)
 	put32(pci, CAP_MSIX + PCI_MSIX_PBA, pci->pba_offset | BAR_MSIX);
 
 	virtio_cap(pci, CAP_COMMON, 16, VIRTIO_PCI_CAP_COMMON_CFG, BAR_VIRTIO, COMMON_OFFSET,
-		   COMMON_LENGTH);
+		   common_length(pci));
 	virtio_cap(pci, CAP_ISR, 16, VIRTIO_PCI_CAP_ISR_CFG, BAR_VIRTIO, ISR_OFFSET, ISR_LENGTH);
 	virtio_cap(pci, CAP_NOTIFY, 20, VIRTIO_PCI_CAP_NOTIFY_CFG, BAR_VIRTIO, PCI_NOTIFY_OFFSET,
 		   (setup->first_queue + setup->num_queues) * PCI_NOTIFY_MULTIPLIER);
@@ -192,6 +219,28 @@ static void layout(struct pci *pci)
 	put16(pci, CAP_EXP + PCI_EXP_LNKSTA, PCI_EXP_LNKSTA_CLS_2_5GB | 1 << 4);
 	allow(pci, CAP_EXP + PCI_EXP_LNKCTL, 0x01fb, 2);
 	link_caps(pci);
+	if (setup->total_vfs)
+		layout_sriov(pci);
+}
+
+/* What the SR-IOV capability says now. NumVFs counts while VF Enable is clear. */
+static void update_sriov(struct pci *pci)
+{
+	bool enabled = get16(pci, CAP_SRIOV + PCI_SRIOV_CTRL) & PCI_SRIOV_CTRL_VFE;
+	uint16_t num = get16(pci, CAP_SRIOV + PCI_SRIOV_NUM_VF);
+
+	if (!pci->setup.total_vfs)
+		return;
+	if (pci->vfs_enabled && enabled)
+		num = pci->num_vfs;
+	if (num > pci->setup.total_vfs)
+		num = 0;
+	put16(pci, CAP_SRIOV + PCI_SRIOV_NUM_VF, num);
+	pci->num_vfs = num;
+	if (enabled == pci->vfs_enabled)
+		return;
+	pci->vfs_enabled = enabled;
+	pci->ops->sriov(pci, enabled, enabled ? num : 0);
 }
 
 /* The smallest power of 2 that is at least min and value. */
@@ -255,6 +304,7 @@ static void function_reset(struct pci *pci)
 	virtio_reset(pci);
 	pci->resetting = false;
 	layout(pci);
+	update_sriov(pci);
 	memset(pci->msix_table, 0, 16 * pci->setup.num_vectors);
 	mem_set_bus_master(&pci->mem, false);
 }
@@ -368,6 +418,8 @@ static void common_read(struct pci *pci, uint64_t offset, void *buf, uint32_t le
 	else if (pci->driver_feature_select < 4)
 		cfg.driver_feature =
 			htole32(pci->driver_features_hi[pci->driver_feature_select - 2]);
+	cfg.admin_queue_index = htole16(pci->setup.admin_index);
+	cfg.admin_queue_num = htole16(pci->setup.admin_num);
 	if (queue) {
 		cfg.queue_size = htole16(queue->size);
 		cfg.queue_msix_vector = htole16(queue->vector);
@@ -513,8 +565,8 @@ static void virtio_bar_read(struct pci *pci, uint64_t offset, uint8_t *buf, uint
 	uint32_t n;
 
 	memset(buf, 0, len);
-	if (offset < COMMON_OFFSET + COMMON_LENGTH) {
-		n = COMMON_LENGTH - offset;
+	if (offset < COMMON_OFFSET + common_length(pci)) {
+		n = common_length(pci) - offset;
 		common_read(pci, offset, buf, n < len ? n : len);
 	} else if (offset >= DEVICE_OFFSET && offset < DEVICE_OFFSET + pci->setup.config_len) {
 		n = DEVICE_OFFSET + pci->setup.config_len - offset;
@@ -543,8 +595,8 @@ static void virtio_bar_write(struct pci *pci, uint64_t offset, const void *buf, 
 {
 	uint32_t config_len = pci->setup.config_len;
 
-	if (offset < COMMON_OFFSET + COMMON_LENGTH) {
-		if (len <= COMMON_LENGTH - offset)
+	if (offset < COMMON_OFFSET + common_length(pci)) {
+		if (len <= common_length(pci) - offset)
 			common_write(pci, offset, buf, len);
 	} else if (offset >= PCI_NOTIFY_OFFSET) {
 		notify_write(pci, offset - PCI_NOTIFY_OFFSET, buf, len);
@@ -643,6 +695,7 @@ static void config_write(struct pci *pci, uint64_t offset, const uint8_t *buf, u
 		memcpy(data, buf, n);
 		bar_write(pci, bar, at, data, n);
 	}
+	update_sriov(pci);
 	i = CAP_EXP + PCI_EXP_DEVCTL + 1;
 	if (offset <= i && offset + len > i &&
 	    (buf[i - offset] & (PCI_EXP_DEVCTL_BCR_FLR >> 8))) {

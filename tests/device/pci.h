@@ -51,6 +51,8 @@ struct pci_ops {
 	void (*doorbell)(struct pci *pci, uint64_t offset, uint32_t value, uint32_t len);
 	/* The client has carried out, or refused, a vfu_dma_write(). NULL if there are none. */
 	void (*written)(struct pci *pci, uint16_t id, uint64_t cookie);
+	/* VF Enable or NumVFs has changed. NULL without total_vfs. */
+	void (*sriov)(struct pci *pci, bool enabled, uint16_t num_vfs);
 };
 
 /* What a function is made from, and what it is called in the log. */
@@ -65,6 +67,10 @@ struct pci_setup {
 	uint16_t first_queue;
 	uint16_t num_queues;		/* from first_queue on */
 	bool hidden_queues;		/* not counted in the common configuration */
+	uint16_t admin_index;		/* admin virtqueues among those */
+	uint16_t admin_num;
+	bool short_common;		/* the common configuration does not say so */
+	uint16_t total_vfs;		/* 0: no SR-IOV capability */
 	uint32_t config_len;
 	uint64_t doorbell_length;
 	const void *vendor_cap;		/* stays the caller's */
@@ -86,10 +92,12 @@ struct pci {
 	struct mem mem;
 	struct vfu vfu;
 	uint8_t config[PCI_CONFIG_SIZE];
-	uint8_t writable[256];		/* bits that a client may write */
+	uint8_t writable[320];		/* bits that a client may write */
 	uint64_t bar_size[6];
 	uint32_t pba_offset;
 	uint8_t *msix_table;		/* 16 bytes for each vector */
+	bool vfs_enabled;
+	uint16_t num_vfs;
 
 	/* The common configuration, as the driver has set it */
 	uint32_t device_feature_select;

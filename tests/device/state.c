@@ -85,6 +85,10 @@ static void put_device(FILE *file, struct mdev *mdev)
 		fprintf(file, " mtu=%u", p->mtu);
 	if (p->link_down)
 		fputs(" link=down", file);
+	if (p->auto_features)
+		fputs(" auto=features", file);
+	if (p->auto_vectors)
+		fputs(" auto=vectors", file);
 	fputc('\n', file);
 	pthread_mutex_unlock(&mdev->lock);
 }
@@ -203,6 +207,12 @@ static bool get_field(struct mdev_params *p, char *field)
 	if (!strcmp(field, "mtu")) {
 		p->have_mtu = true;
 		return sscanf(value, "%hu", &p->mtu) == 1;
+	}
+	/* Chosen by the device, that is: it may choose again when it is provisioned anew. */
+	if (!strcmp(field, "auto")) {
+		p->auto_features |= !strcmp(value, "features");
+		p->auto_vectors |= !strcmp(value, "vectors");
+		return true;
 	}
 	if (!strcmp(field, "link")) {
 		p->link_down = !strcmp(value, "down");

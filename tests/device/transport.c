@@ -25,29 +25,18 @@ static void command_free(struct command *cmd)
 /* Write the answer, and give the chain back. Whatever cannot be answered is freed too. */
 static void answer(struct command *cmd, uint32_t ack, const void *data, uint32_t len)
 {
-	struct transport *transport = &cmd->tvq->transport;
 	struct mem *mem = &cmd->tvq->pci.mem;
 	uint32_t written = 0;
-	bool notify;
 
 	/* A command of before the last reset is forgotten. */
 	if (mem_enter_wait(mem, cmd->epoch)) {
-		pthread_mutex_lock(&transport->lock);
-		if (transport->epoch == cmd->epoch) {
-			ack = htole32(ack);
-			/* One that cannot be answered is given back all the same. */
-			if (cmd->chain.in_len >= sizeof(ack) &&
-			    !vq_write(mem, &cmd->chain, 0, &ack, sizeof(ack)) &&
-			    !vq_write(mem, &cmd->chain, sizeof(ack), data, len))
-				written = sizeof(ack) + len;
-			vq_push(&transport->vq, &cmd->chain, written);
-			notify = vq_should_notify(&transport->vq);
-			if (notify)
-				pci_queue_interrupt(&cmd->tvq->pci, transport->vq.vector);
-			if (transport->vq.broken)
-				pci_needs_reset(&cmd->tvq->pci);
-		}
-		pthread_mutex_unlock(&transport->lock);
+		ack = htole32(ack);
+		/* One that cannot be answered is given back all the same. */
+		if (cmd->chain.in_len >= sizeof(ack) &&
+		    !vq_write(mem, &cmd->chain, 0, &ack, sizeof(ack)) &&
+		    !vq_write(mem, &cmd->chain, sizeof(ack), data, len))
+			written = sizeof(ack) + len;
+		cmdq_push(&cmd->tvq->transport.q, &cmd->chain, written, cmd->epoch);
 		mem_leave(mem);
 	}
 	command_free(cmd);
@@ -128,10 +117,9 @@ static int dispatch(struct command *cmd, const struct virtio_tvq_hdr *hdr)
 	return mdev ? 0 : CMD_ERR(ENXIO, DEVICE_ID);
 }
 
-/* Take one command. Return: whether there may be another. */
-static bool take_command(struct transport *transport)
+static bool take_command(struct cmdq *q)
 {
-	struct tvq *tvq = transport->tvq;
+	struct tvq *tvq = container_of(q, struct tvq, transport.q);
 	struct virtio_tvq_hdr hdr;
 	struct command *cmd;
 	uint64_t epoch = mem_epoch(&tvq->pci.mem);
@@ -146,23 +134,11 @@ static bool take_command(struct transport *transport)
 		command_free(cmd);
 		return mem_epoch(&tvq->pci.mem) != epoch;
 	}
-	pthread_mutex_lock(&transport->lock);
-	if (transport->epoch != epoch || !pci_running(&tvq->pci)) {
-		ret = 0;
-	} else {
-		ret = vq_pop(&transport->vq, &cmd->chain);
-		if (!ret && vq_enable_notify(&transport->vq))
-			ret = vq_pop(&transport->vq, &cmd->chain);
-		if (ret < 0 && transport->vq.enabled && !transport->failed) {
-			transport->failed = true;
-			pci_needs_reset(&tvq->pci);
-		}
-	}
-	pthread_mutex_unlock(&transport->lock);
-	if (ret > 0)
+	ret = cmdq_pop(q, &cmd->chain, epoch);
+	if (ret)
 		err = read_command(cmd, &hdr);
 	mem_leave(&tvq->pci.mem);
-	if (ret <= 0) {
+	if (!ret) {
 		command_free(cmd);
 		return false;
 	}
@@ -176,26 +152,6 @@ static bool take_command(struct transport *transport)
 	if (err)
 		command_error(cmd, err);
 	return true;
-}
-
-static void *transport_thread(void *arg)
-{
-	struct transport *transport = arg;
-
-	pthread_mutex_lock(&transport->wake_lock);
-	while (!transport->stop) {
-		if (!transport->kicked) {
-			pthread_cond_wait(&transport->wake_cond, &transport->wake_lock);
-			continue;
-		}
-		transport->kicked = false;
-		pthread_mutex_unlock(&transport->wake_lock);
-		while (take_command(transport))
-			;
-		pthread_mutex_lock(&transport->wake_lock);
-	}
-	pthread_mutex_unlock(&transport->wake_lock);
-	return NULL;
 }
 
 static void *mgmt_thread(void *arg)
@@ -212,54 +168,15 @@ static void *mgmt_thread(void *arg)
 	return NULL;
 }
 
-/* For any thread. */
-void transport_kick(struct transport *transport)
-{
-	pthread_mutex_lock(&transport->wake_lock);
-	transport->kicked = true;
-	pthread_cond_signal(&transport->wake_cond);
-	pthread_mutex_unlock(&transport->wake_lock);
-}
-
-/* In the socket thread. */
-int transport_enable(struct transport *transport, const struct vq_setup *setup, uint16_t vector)
-{
-	int ret = -1;
-
-	pthread_mutex_lock(&transport->lock);
-	if (vq_addresses_ok(setup) && !vq_enable(&transport->vq, setup)) {
-		transport->vq.vector = vector;
-		transport->epoch = mem_epoch(&transport->tvq->pci.mem);
-		transport->failed = false;
-		ret = 0;
-	}
-	pthread_mutex_unlock(&transport->lock);
-	return ret;
-}
-
-/* In the socket thread, in a new epoch: nobody is in the queue any more. */
-void transport_disable(struct transport *transport)
-{
-	pthread_mutex_lock(&transport->lock);
-	vq_disable(&transport->vq);
-	pthread_mutex_unlock(&transport->lock);
-}
-
 int transport_start(struct transport *transport, struct tvq *tvq)
 {
 	memset(transport, 0, sizeof(*transport));
 	transport->tvq = tvq;
 	mailbox_init(&transport->mgmt);
-	pthread_mutex_init(&transport->wake_lock, NULL);
-	pthread_cond_init(&transport->wake_cond, NULL);
-	pthread_mutex_init(&transport->lock, NULL);
-	vq_init(&transport->vq, &tvq->pci.mem, TRANSPORT_QUEUE);
-	if (pthread_create(&transport->thread, NULL, transport_thread, transport))
+	if (cmdq_start(&transport->q, &tvq->pci, TRANSPORT_QUEUE, take_command))
 		return -1;
 	if (pthread_create(&transport->mgmt_thread, NULL, mgmt_thread, transport)) {
-		transport->stop = true;
-		transport_kick(transport);
-		pthread_join(transport->thread, NULL);
+		cmdq_stop(&transport->q);
 		return -1;
 	}
 	return 0;
@@ -267,16 +184,8 @@ int transport_start(struct transport *transport, struct tvq *tvq)
 
 void transport_stop(struct transport *transport)
 {
-	pthread_mutex_lock(&transport->wake_lock);
-	transport->stop = true;
-	pthread_cond_signal(&transport->wake_cond);
-	pthread_mutex_unlock(&transport->wake_lock);
-	pthread_join(transport->thread, NULL);
+	cmdq_stop(&transport->q);
 	mailbox_stop(&transport->mgmt);
 	pthread_join(transport->mgmt_thread, NULL);
-	vq_disable(&transport->vq);
 	mailbox_exit(&transport->mgmt);
-	pthread_cond_destroy(&transport->wake_cond);
-	pthread_mutex_destroy(&transport->wake_lock);
-	pthread_mutex_destroy(&transport->lock);
 }

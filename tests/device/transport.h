@@ -8,8 +8,8 @@
 
 #include <pthread.h>
 
+#include "cmdq.h"
 #include "job.h"
-#include "virtq.h"
 
 struct tvq;
 
@@ -28,31 +28,13 @@ struct command {
 
 struct transport {
 	struct tvq *tvq;
-	pthread_t thread;
+	struct cmdq q;
 	pthread_t mgmt_thread;
 	struct mailbox mgmt;		/* commands of the management device */
-
-	/* wake_lock guards these. */
-	pthread_mutex_t wake_lock;
-	pthread_cond_t wake_cond;
-	bool kicked;
-	bool stop;
-
-	/*
-	 * lock guards the queue: enabling and disabling it, and its used side. The
-	 * available side belongs to the transport thread, in a section.
-	 */
-	pthread_mutex_t lock;
-	struct virtq vq;
-	uint64_t epoch;			/* in which the queue was enabled */
-	bool failed;			/* the driver has been told that it is broken */
 };
 
 int transport_start(struct transport *transport, struct tvq *tvq);
 void transport_stop(struct transport *transport);
-void transport_kick(struct transport *transport);
-int transport_enable(struct transport *transport, const struct vq_setup *setup, uint16_t vector);
-void transport_disable(struct transport *transport);
 
 void command_ok(struct command *cmd, const void *data, uint32_t len);
 void command_error(struct command *cmd, int err);

@@ -23,6 +23,7 @@ void tvq_default_options(struct tvq_options *opt)
 	opt->device_vqs_max = 65;
 	opt->device_vectors_max = 129;
 	opt->transport_queue_size = 128;
+	opt->admin_queues = 2;
 	/* Locally administered, and another one in each process. */
 	if (getrandom(opt->mac_prefix, sizeof(opt->mac_prefix), 0) < 0)
 		memset(opt->mac_prefix, 0x56, sizeof(opt->mac_prefix));
@@ -45,8 +46,10 @@ static bool mgmt_features_ok(struct pci *pci, uint64_t features)
 
 static void mgmt_status(struct pci *pci, uint8_t set)
 {
-	if (set & S_DRIVER_OK)
-		transport_kick(&tvq_of(pci)->transport);
+	if (!(set & S_DRIVER_OK))
+		return;
+	cmdq_kick(&tvq_of(pci)->transport.q);
+	admin_kick(tvq_of(pci));
 }
 
 /* Every worker compares the epoch when it wakes. */
@@ -55,8 +58,10 @@ static void mgmt_reset(struct pci *pci)
 	struct tvq *tvq = tvq_of(pci);
 	uint32_t i;
 
-	transport_disable(&tvq->transport);
+	cmdq_disable(&tvq->transport.q);
+	admin_disable(tvq);
 	pthread_mutex_lock(&tvq->lock);
+	admin_reset(tvq);
 	for (i = 0; i < tvq->num_devices; i++)
 		mailbox_wake(&tvq->devices[i]->mbox);
 	pthread_mutex_unlock(&tvq->lock);
@@ -67,25 +72,37 @@ static void mgmt_kick(struct pci *pci)
 	struct tvq *tvq = tvq_of(pci);
 	uint32_t i;
 
-	transport_kick(&tvq->transport);
+	cmdq_kick(&tvq->transport.q);
+	admin_kick(tvq);
 	pthread_mutex_lock(&tvq->lock);
 	for (i = 0; i < tvq->num_devices; i++)
 		mdev_kick(tvq->devices[i]);
 	pthread_mutex_unlock(&tvq->lock);
 }
 
+/* The function has no other queues. */
+static struct cmdq *queue_of(struct pci *pci, uint16_t index)
+{
+	struct tvq *tvq = tvq_of(pci);
+
+	return index == TRANSPORT_QUEUE ? &tvq->transport.q :
+					  &tvq->admin.queue[index - ADMIN_QUEUE].q;
+}
+
 static bool mgmt_enable(struct pci *pci, uint16_t index)
 {
 	struct vq_setup setup;
 
+	if (index != TRANSPORT_QUEUE && !(pci->driver_features & BIT64(F_ADMIN_VQ)))
+		return false;
 	pci_queue_setup(pci, index, &setup);
-	return !transport_enable(&tvq_of(pci)->transport, &setup, pci_queue_vector(pci, index));
+	return !cmdq_enable(queue_of(pci, index), &setup, pci_queue_vector(pci, index));
 }
 
 static void mgmt_notify(struct pci *pci, uint16_t index, uint32_t data, uint32_t len)
 {
-	if ((uint16_t)data == TRANSPORT_QUEUE)
-		transport_kick(&tvq_of(pci)->transport);
+	if ((uint16_t)data == index)
+		cmdq_kick(queue_of(pci, index));
 }
 
 static void mgmt_doorbell(struct pci *pci, uint64_t offset, uint32_t value, uint32_t len)
@@ -99,6 +116,11 @@ static void mgmt_written(struct pci *pci, uint16_t id, uint64_t cookie)
 	managed_written(tvq_of(pci), id, cookie);
 }
 
+static void mgmt_sriov(struct pci *pci, bool enabled, uint16_t num_vfs)
+{
+	admin_sriov(tvq_of(pci), enabled, num_vfs);
+}
+
 static const struct pci_ops mgmt_ops = {
 	.features_ok = mgmt_features_ok,
 	.status = mgmt_status,
@@ -108,10 +130,12 @@ static const struct pci_ops mgmt_ops = {
 	.notify = mgmt_notify,
 	.doorbell = mgmt_doorbell,
 	.written = mgmt_written,
+	.sriov = mgmt_sriov,
 };
 
 static int make_function(struct tvq *tvq)
 {
+	unsigned int admin_queues = tvq->opt.admin_queues, i;
 	const struct pci_setup setup = {
 		.name = "the management device",
 		.ops = &mgmt_ops,
@@ -120,11 +144,16 @@ static int make_function(struct tvq *tvq)
 		.class = 0xff0000,	/* no class of its own */
 		.features = BIT64(F_VERSION_1) | BIT64(F_ACCESS_PLATFORM) |
 			    BIT64(F_RING_INDIRECT) | BIT64(F_RING_EVENT_IDX) |
-			    BIT64(VIRTIO_F_TRANSPT_VQ),
+			    BIT64(VIRTIO_F_TRANSPT_VQ) |
+			    (admin_queues ? BIT64(F_ADMIN_VQ) : 0),
 		.num_vectors = MGMT_VECTORS,
 		.first_queue = TRANSPORT_QUEUE,
-		.num_queues = 1,
+		.num_queues = 1 + admin_queues,
 		.hidden_queues = true,
+		.admin_index = admin_queues ? ADMIN_QUEUE : 0,
+		.admin_num = admin_queues,
+		.short_common = tvq->opt.short_common_cfg,
+		.total_vfs = tvq->opt.sriov,
 		.doorbell_length = (uint64_t)tvq->opt.devices_max * VIRTIO_TVQ_DOORBELL_SIZE,
 		.vendor_cap = &tvq->cap,
 		.vendor_cap_len = sizeof(tvq->cap),
@@ -138,12 +167,15 @@ static int make_function(struct tvq *tvq)
 		.version = htole16(VIRTIO_TVQ_CAP_VERSION),
 		.magic = htole32(VIRTIO_TVQ_CAP_MAGIC),
 		.transport_queue_index = htole16(TRANSPORT_QUEUE),
+		.admin_queue_index = htole16(setup.admin_index),
+		.admin_queue_num = htole16(setup.admin_num),
 		.doorbell_bar = BAR_DOORBELL,
 		.doorbell_length = htole64(setup.doorbell_length),
 	};
 	if (pci_init(&tvq->pci, &setup))
 		return -ENOMEM;
-	pci_set_queue_size(&tvq->pci, TRANSPORT_QUEUE, tvq->opt.transport_queue_size);
+	for (i = 0; i < setup.num_queues; i++)
+		pci_set_queue_size(&tvq->pci, TRANSPORT_QUEUE + i, tvq->opt.transport_queue_size);
 	return 0;
 }
 
@@ -250,7 +282,7 @@ int tvq_start(struct tvq *tvq, const struct tvq_options *opt)
 	tvq->slots = calloc(opt->devices_max, sizeof(*tvq->slots));
 	tvq->plain = calloc(opt->num_pci + 1, sizeof(*tvq->plain));
 	if (!tvq->devices || !tvq->slots || !tvq->plain || make_function(tvq) ||
-	    transport_start(&tvq->transport, tvq)) {
+	    transport_start(&tvq->transport, tvq) || admin_start(tvq)) {
 		log_error("out of memory or threads");
 		return -1;
 	}
@@ -306,6 +338,7 @@ void tvq_stop(struct tvq *tvq)
 	for (i = 0; i < tvq->num_plain; i++)
 		plain_stop(tvq->plain[i]);
 	transport_stop(&tvq->transport);
+	admin_stop(tvq);
 	stop_workers(tvq);
 	switch_stop(&tvq->net_switch);
 	remove_disk_dir(tvq);

@@ -7,10 +7,12 @@
  *	PCI function			pci.c		socket thread
  *	  |			\
  *	  | transport virtqueue	 \	transport.c	transport thread
- *	commands		  |	cmds.c		of the management device: its own
+ *	  |  admin virtqueues	  |	admin.c		a thread of each queue
+ *	  |	/		  |
+ *	commands		  |	cmds.c admin.c	of the management device: its own
  *	  |			  |			thread; of a managed device: that
  *	  |			  |			one's worker
- *	managed devices		  |	managed.c
+ *	managed devices		  |	managed.c mstate.c
  *	  |		plain functions	plain.c		of --pci: the registers in the socket
  *	  |			  |			thread, all else in the worker
  *	devices, a worker thread each	mdev.c
@@ -28,13 +30,15 @@
  *	state.lock		one write of the state file at a time
  *	mem.lock		guest memory of a function; for reading: a section (mem.h)
  *	plain.lock		how many of its jobs are done
- *	transport.lock		the used side of the transport virtqueue
- *	tvq.lock		the table of managed devices and the limits
+ *	cmdq.lock		the used side of a queue of commands
+ *	tvq.lock		the table of managed devices, the limits, and what admin
+ *				commands have set
  *	blk.lock		requests of a disk
  *	console.lock		buffers of ports
  *	switch.lock		ports and learned addresses
  *	mdev.lock		a managed device: what others than its worker read
  *	mdev.mbox_lock		its mailbox
+ *	admin_queue.lock	whether its worker is done with an admin command
  *	mdev.msi_lock		its interrupt table
  *	net backlog locks
  *	vfu.send_lock, vfu.irq_lock
@@ -45,6 +49,7 @@
 #include <endian.h>
 #include <linux/virtio_tvq.h>
 
+#include "admin.h"
 #include "pci.h"
 #include "state.h"
 #include "switch.h"
@@ -64,6 +69,7 @@
 #define F_IN_ORDER		35
 #define F_NOTIFICATION_DATA	38
 #define F_RING_RESET		40
+#define F_ADMIN_VQ		41
 
 #define S_ACKNOWLEDGE		1
 #define S_DRIVER		2
@@ -75,8 +81,9 @@
 #define BIT64(n)		(1ull << (n))
 
 /* Of the management device: */
-#define MGMT_VECTORS		8
-#define TRANSPORT_QUEUE		1	/* the transport virtqueue alone, outside num_queues */
+#define TRANSPORT_QUEUE		1	/* outside num_queues, ... */
+#define ADMIN_QUEUE		2	/* ... and so the admin virtqueues, from here on */
+#define MGMT_VECTORS		(2 + ADMIN_QUEUES_MAX)	/* configuration, transport, admin */
 
 struct plain_options;
 
@@ -93,7 +100,10 @@ struct tvq_options {
 	uint16_t device_vqs_max;
 	uint16_t device_vectors_max;
 	uint16_t queue_size;			/* 0: the type's own */
-	uint16_t transport_queue_size;
+	uint16_t transport_queue_size;		/* and of the admin virtqueues */
+	unsigned int admin_queues;
+	bool short_common_cfg;			/* that ends before what it says of those */
+	uint16_t sriov;				/* virtual functions, on paper */
 	uint8_t mac_prefix[3];
 	const struct plain_options *pci;	/* devices that are functions of their own */
 	uint32_t num_pci;
@@ -107,6 +117,7 @@ struct tvq {
 	struct pci pci;
 	struct virtio_tvq_pci_cap cap;
 	struct transport transport;
+	struct admin admin;
 	struct state state;
 	struct net_switch net_switch;
 	char *disk_dir;

@@ -172,6 +172,45 @@ void vq_disable(struct virtq *vq)
 	area_exit(&vq->device);
 }
 
+/*
+ * Where the device is in the ring: the indices of a split ring as they count, and
+ * places in a packed one, with the wrap counter in bit 15.
+ */
+void vq_get_state(const struct virtq *vq, uint16_t *next_avail, uint16_t *next_used)
+{
+	*next_avail = vq->avail_idx;
+	*next_used = vq->used_idx;
+	if (vq->packed) {
+		*next_avail |= vq->avail_wrap << VRING_PACKED_EVENT_F_WRAP_CTR;
+		*next_used |= vq->used_wrap << VRING_PACKED_EVENT_F_WRAP_CTR;
+	}
+}
+
+/* Whether a queue that holds no buffer of the driver's can be there. */
+bool vq_state_ok(const struct vq_setup *setup, uint16_t next_avail, uint16_t next_used)
+{
+	if (next_avail != next_used)
+		return false;
+	return !(setup->features & BIT64(F_RING_PACKED)) ||
+	       (next_avail & ~(1u << VRING_PACKED_EVENT_F_WRAP_CTR)) < setup->size;
+}
+
+/*
+ * Go on in a queue that has just been enabled. What was signalled last is not known,
+ * and vq_enable() has seen to it that the driver is told of the next buffer, wanted
+ * or not.
+ */
+void vq_set_state(struct virtq *vq, uint16_t next)
+{
+	if (vq->packed) {
+		vq->avail_wrap = next >> VRING_PACKED_EVENT_F_WRAP_CTR;
+		vq->used_wrap = vq->avail_wrap;
+		next &= ~(1u << VRING_PACKED_EVENT_F_WRAP_CTR);
+	}
+	vq->avail_idx = next;
+	vq->used_idx = next;
+}
+
 static int vq_break(struct virtq *vq, const char *why)
 {
 	log_warn("queue %u: %s", vq->index, why);

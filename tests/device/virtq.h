@@ -77,6 +77,9 @@ bool vq_size_ok(uint32_t size, uint32_t max, uint64_t features);
 bool vq_addresses_ok(const struct vq_setup *setup);
 int vq_enable(struct virtq *vq, const struct vq_setup *setup);
 void vq_disable(struct virtq *vq);
+void vq_get_state(const struct virtq *vq, uint16_t *next_avail, uint16_t *next_used);
+bool vq_state_ok(const struct vq_setup *setup, uint16_t next_avail, uint16_t next_used);
+void vq_set_state(struct virtq *vq, uint16_t next);
 
 int vq_pop(struct virtq *vq, struct vq_chain *chain);
 void vq_unpop(struct virtq *vq, const struct vq_chain *chains, unsigned int num);

@@ -180,8 +180,16 @@ struct driver {
 	struct client c;
 	struct ring ring;			/* transport virtqueue */
 	uint64_t in_gpa[256];			/* by head: where the reply goes */
+	/* Admin virtqueues that are used */
+	unsigned int num_admin;
+	uint16_t admin_index;
+	struct admin_ring {
+		struct ring ring;
+		struct { uint64_t gpa; uint32_t len; } in[256];
+	} admin[ADMIN_QUEUES_MAX];
 };
 
+void driver_start(struct driver *d, const struct tvq_options *opt);
 void driver_init(struct driver *d, const struct tvq_options *opt);
 void driver_setup(struct driver *d);
 void driver_exit(struct driver *d);
@@ -201,6 +209,53 @@ int command(struct driver *d, uint64_t id, uint16_t class, uint16_t cmd, const v
 #define ERR(status, q)	((VIRTIO_TVQ_STATUS_##status << 16) | VIRTIO_TVQ_Q_##q)
 #define NO_ANSWER	(-1)
 #define NO_REASON	(-2)
+
+/*
+ * Admin commands
+ */
+struct admin_reply {
+	bool came;
+	uint32_t used;				/* length that the device has written */
+	uint16_t status;
+	uint16_t qualifier;
+	const uint8_t *result;			/* command specific, ... */
+	uint32_t len;				/* ... so much of it */
+};
+
+#define SELF_GROUP	VIRTIO_ADMIN_GROUP_TYPE_SELF
+#define SRIOV_GROUP	VIRTIO_ADMIN_GROUP_TYPE_SRIOV
+#define MANAGED_GROUP	VIRTIO_TVQ_ADMIN_GROUP_MANAGED
+/* One after the other */
+#define ADMIN(c)	VIRTIO_ADMIN_CMD_##c
+#define MEMBER_GET	VIRTIO_TVQ_ADMIN_CMD_MEMBER_GET
+#define MEMBER_SET	VIRTIO_TVQ_ADMIN_CMD_MEMBER_SET
+
+void admin_init(struct driver *d, const struct tvq_options *opt, unsigned int queues);
+void admin_setup(struct driver *d);
+void admin_ring_bell(struct driver *d, unsigned int q);
+uint16_t admin_post_raw(struct driver *d, unsigned int q, const void *out, uint32_t out_len,
+			uint32_t in_len);
+uint16_t admin_post(struct driver *d, unsigned int q, uint16_t opcode, uint16_t group,
+		    uint64_t member, const void *data, uint32_t len, uint32_t room);
+uint16_t admin_collect(struct driver *d, unsigned int q, struct admin_reply *reply);
+int admin_on(struct driver *d, unsigned int q, uint16_t opcode, uint16_t group, uint64_t member,
+	     const void *data, uint32_t len, uint32_t room, struct admin_reply *reply);
+int admin(struct driver *d, uint16_t opcode, uint16_t group, uint64_t member, const void *data,
+	  uint32_t len, uint32_t room, struct admin_reply *reply);
+int admin_use_all(struct driver *d, uint16_t group);
+int admin_set_caps(struct driver *d, uint8_t get, uint8_t set);
+int admin_object(struct driver *d, uint16_t opcode, uint16_t group, uint64_t member, uint32_t id,
+		 uint8_t kind);
+int admin_mode(struct driver *d, uint16_t group, uint64_t member, bool stop);
+
+/* The objects that these use: one of each kind */
+#define GET_OBJECT	0
+#define SET_OBJECT	1
+
+void parts_ready(struct driver *d, uint16_t group, uint64_t member);
+int parts_get(struct driver *d, uint16_t group, uint64_t member, void *parts, uint32_t *len);
+int parts_set(struct driver *d, uint16_t group, uint64_t member, const void *parts, uint32_t len);
+struct virtio_dev_part_hdr *part_find(void *parts, uint32_t len, uint16_t type, uint16_t index);
 
 struct managed {
 	struct driver *d;

@@ -266,7 +266,8 @@ static void set_irqs(struct client *c)
 void driver_setup(struct driver *d)
 {
 	const uint64_t features = BIT64(F_VERSION_1) | BIT64(F_ACCESS_PLATFORM) |
-				  BIT64(VIRTIO_F_TRANSPT_VQ) | BIT64(F_RING_INDIRECT);
+				  BIT64(VIRTIO_F_TRANSPT_VQ) | BIT64(F_RING_INDIRECT) |
+				  (d->num_admin ? BIT64(F_ADMIN_VQ) : 0);
 	struct client *c = &d->c;
 
 	region_put(c, VFU_CONFIG, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
@@ -289,11 +290,13 @@ void driver_setup(struct driver *d)
 	COMMON(c, VIRTIO_PCI_COMMON_Q_AVAILLO, d->ring.driver, 8);
 	COMMON(c, VIRTIO_PCI_COMMON_Q_USEDLO, d->ring.device, 8);
 	COMMON(c, VIRTIO_PCI_COMMON_Q_ENABLE, 1, 2);
+	admin_setup(d);
 	COMMON(c, VIRTIO_PCI_COMMON_STATUS,
 	       S_ACKNOWLEDGE | S_DRIVER | S_FEATURES_OK | S_DRIVER_OK, 1);
 }
 
-void driver_init(struct driver *d, const struct tvq_options *opt)
+/* All but bringing the function up */
+void driver_start(struct driver *d, const struct tvq_options *opt)
 {
 	memset(d, 0, sizeof(*d));
 	client_init(&d->c, opt);
@@ -301,6 +304,11 @@ void driver_init(struct driver *d, const struct tvq_options *opt)
 	CHECK_EQ(client_map(&d->c, GUEST_BASE, GUEST_SIZE, 0), 0);
 	d->c.num_irqs = MGMT_VECTORS;
 	set_irqs(&d->c);
+}
+
+void driver_init(struct driver *d, const struct tvq_options *opt)
+{
+	driver_start(d, opt);
 	driver_setup(d);
 }
 

@@ -44,7 +44,8 @@ TEST(capabilities_are_laid_out)
 	CHECK_EQ(cap.version, 1);
 	CHECK_EQ(cap.magic, VIRTIO_TVQ_CAP_MAGIC);
 	CHECK(cap.transport_queue_index >= region_get(c, BAR_VIRTIO, VIRTIO_PCI_COMMON_NUMQ, 2));
-	CHECK_EQ(cap.admin_queue_num, 0);
+	CHECK_EQ(cap.admin_queue_num, 2);
+	CHECK(cap.transport_queue_index < cap.admin_queue_index);
 	CHECK_EQ(cap.doorbell_bar, BAR_DOORBELL);
 	CHECK_EQ(cap.doorbell_offset % 4096, 0);
 	CHECK_EQ(cap.doorbell_length, 256 * 4096);
@@ -139,7 +140,7 @@ TEST(window_of_the_configuration_space)
 	driver_exit(&d);
 }
 
-/* The transport virtqueue does not exist below its index, nor above. */
+/* The transport virtqueue and two admin virtqueues, and none below or above. */
 TEST(queues_of_the_function)
 {
 	struct client *c = &d.c;
@@ -150,7 +151,7 @@ TEST(queues_of_the_function)
 	for (i = 0; i < 5; i++) {
 		region_put(c, BAR_VIRTIO, VIRTIO_PCI_COMMON_Q_SELECT, i, 2);
 		CHECK_EQ(!region_get(c, BAR_VIRTIO, VIRTIO_PCI_COMMON_Q_SIZE, 2),
-			 i != TRANSPORT_QUEUE);
+			 i < TRANSPORT_QUEUE || i > TRANSPORT_QUEUE + 2);
 	}
 	/* What is enabled is not changed. */
 	region_put(c, BAR_VIRTIO, VIRTIO_PCI_COMMON_Q_SELECT, TRANSPORT_QUEUE, 2);
@@ -160,7 +161,7 @@ TEST(queues_of_the_function)
 	CHECK_EQ(region_get(c, BAR_VIRTIO, VIRTIO_PCI_COMMON_Q_DESCLO, 8), d.ring.desc);
 	CHECK_EQ(command(&d, 0, MGMT(NOP), NULL, 0, 0, NULL), 0);
 	/* A vector that there is not becomes none. */
-	region_put(c, BAR_VIRTIO, VIRTIO_PCI_COMMON_Q_MSIX, 8, 2);
+	region_put(c, BAR_VIRTIO, VIRTIO_PCI_COMMON_Q_MSIX, MGMT_VECTORS, 2);
 	CHECK_EQ(region_get(c, BAR_VIRTIO, VIRTIO_PCI_COMMON_Q_MSIX, 2), 0xffff);
 	driver_exit(&d);
 }

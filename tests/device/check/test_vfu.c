@@ -352,8 +352,8 @@ TEST(interrupts_of_the_function)
 	CHECK_EQ(set_irqs(&c, NONE(TRIGGER), VFU_MSIX, 1, 1, NULL, 0, NULL, 0), 0);
 	CHECK(quiet_fd(fds[1]));
 	/* Nonsense */
-	CHECK_EQ(set_irqs(&c, FD(TRIGGER), VFU_MSIX, 0, 9, fds, 9, NULL, 0), EINVAL);
-	CHECK_EQ(set_irqs(&c, FD(TRIGGER), VFU_MSIX, 8, 1, fds, 1, NULL, 0), EINVAL);
+	CHECK_EQ(set_irqs(&c, FD(TRIGGER), VFU_MSIX, 2, 9, fds, 9, NULL, 0), EINVAL);
+	CHECK_EQ(set_irqs(&c, FD(TRIGGER), VFU_MSIX, MGMT_VECTORS, 1, fds, 1, NULL, 0), EINVAL);
 	CHECK_EQ(set_irqs(&c, FD(TRIGGER), VFU_MSIX, UINT32_MAX, 2, fds, 2, NULL, 0), EINVAL);
 	CHECK_EQ(set_irqs(&c, FD(TRIGGER), VFU_MSIX, 0, 3, fds, 2, NULL, 0), EINVAL);
 	CHECK_EQ(set_irqs(&c, FD(MASKING), VFU_MSIX, 0, 1, fds, 1, NULL, 0), EINVAL);
