@@ -20,7 +20,7 @@
 #define SELF_WORDS	1
 /* Zeroes behind command specific data: a structure can be read without looking */
 #define DATA_SLACK	(8 * LIST_WORDS)
-#define DATA_MAX	(32u << 20)
+#define DATA_MAX	(131072 - sizeof(struct virtio_admin_cmd_hdr))
 
 #define SELF		(1u << ADMIN_SELF)
 #define SRIOV		(1u << ADMIN_SRIOV)
@@ -734,8 +734,8 @@ static void execute(struct admin_command *cmd)
 }
 
 /*
- * Write as much of the answer as there is room for: status, result, and zeroes up to
- * the next 64 bits. Return: how much that was.
+ * Write as much of the answer as there is room for: status, result, and, but for
+ * parts, zeroes up to the next 64 bits. Return: how much that was.
  */
 static uint32_t write_answer(struct admin_command *cmd)
 {
@@ -752,8 +752,9 @@ static uint32_t write_answer(struct admin_command *cmd)
 	if (vq_write(mem, &cmd->chain, 0, &status, head))
 		return 0;
 	/* A result that failed has the length of one that did not, where that is known. */
-	pad = cmd->desc && cmd->err ? cmd->desc->result_len : 0;
-	pad = len ? -len % 8 : pad;
+	pad = cmd->desc && cmd->err ? cmd->desc->result_len : -len % 8;
+	if (cmd->opcode == VIRTIO_ADMIN_CMD_DEV_PARTS_GET)
+		pad = 0;
 	if (len > room)
 		len = room;
 	if (pad > room - len)

@@ -30,7 +30,7 @@
 #define CONFIG_LEN	sizeof(struct virtio_console_config)
 #define CONFIG(field)	offsetof(struct virtio_console_config, field)
 
-#define FIFO_SIZE	16384
+#define FIFO_SIZE	16384	/* or less: fifo_limit() */
 #define CHUNK		4096
 #define CTRL_IN		2	/* queues for control messages, to the driver and from it */
 #define CTRL_OUT	3
@@ -38,6 +38,7 @@
 struct fifo {
 	uint32_t first;
 	uint32_t num;
+	uint32_t limit;
 	uint8_t data[FIFO_SIZE];
 };
 
@@ -82,9 +83,25 @@ struct console {
 	bool paused;			/* the device is stopped: buffers stay as they are */
 };
 
+/* All fifos are a part of the device's state, which has to fit in one command. */
+static uint32_t fifo_limit(const struct mdev_params *params)
+{
+	uint32_t all = params->vqs <= 128 ? 49152 : 8192, each = all / (2 * params->vqs);
+
+	return each < FIFO_SIZE ? each : FIFO_SIZE;
+}
+
+/* What there is no room for any more, is lost. */
+static void set_limit(struct fifo *fifo, uint32_t limit)
+{
+	fifo->limit = limit;
+	if (fifo->num > limit)
+		fifo->num = limit;
+}
+
 static uint32_t fifo_room(const struct fifo *fifo)
 {
-	return FIFO_SIZE - fifo->num;
+	return fifo->limit - fifo->num;
 }
 
 static void fifo_put(struct fifo *fifo, const uint8_t *data, uint32_t len)
@@ -321,14 +338,16 @@ static void stop_thread(struct console *console)
 	console->stop = false;
 }
 
-static struct console_port *alloc_ports(unsigned int num)
+static struct console_port *alloc_ports(const struct mdev_params *params)
 {
+	unsigned int num = params->vqs, i;
 	struct console_port *ports = calloc(num, sizeof(*ports));
-	unsigned int i;
 
 	for (i = 0; ports && i < num; i++) {
 		ports[i].fd = -1;
 		ports[i].listen_fd = -1;
+		ports[i].in.limit = fifo_limit(params);
+		ports[i].out.limit = fifo_limit(params);
 	}
 	return ports;
 }
@@ -382,7 +401,7 @@ static int console_create(struct mdev *mdev)
 	console->echo = !mdev->tvq->opt.console_dir;
 	console->wake_fd = -1;
 	pthread_mutex_init(&console->lock, NULL);
-	console->ports = alloc_ports(console->num);
+	console->ports = alloc_ports(&mdev->params);
 	console->fds = calloc(console->num + 1, sizeof(*console->fds));
 	mdev->priv = console;
 	if (!console->ports || !console->fds) {
@@ -800,7 +819,7 @@ static uint32_t console_state_max(struct mdev *mdev)
 {
 	struct console *console = mdev->priv;
 
-	return state_len(console->num, console->num * 2 * FIFO_SIZE);
+	return state_len(console->num, console->num * 2 * fifo_limit(&mdev->params));
 }
 
 static uint32_t console_get_state(struct mdev *mdev, uint8_t **out)
@@ -854,7 +873,8 @@ static bool console_state_ok(struct mdev *mdev, uint64_t features, const uint8_t
 		memcpy(&state, in + state_len(i, 0), sizeof(state));
 		if ((state.flags & ~(STATE_READY | STATE_DRIVER_OPEN | STATE_TOLD_OPEN)) ||
 		    (state.say & ~(SAY_ADD | SAY_CONSOLE | SAY_NAME | SAY_OPEN)) ||
-		    le16toh(state.in) > FIFO_SIZE || le16toh(state.out) > FIFO_SIZE)
+		    le16toh(state.in) > fifo_limit(&mdev->params) ||
+		    le16toh(state.out) > fifo_limit(&mdev->params))
 			return false;
 		bytes += le16toh(state.in) + le16toh(state.out);
 	}
@@ -893,11 +913,12 @@ static int console_provision(struct mdev *mdev, struct mdev_params *params, uint
 	unsigned int num = params->vqs, old = console->num, same = num < old ? num : old;
 	struct console_port *ports;
 	struct pollfd *fds;
+	unsigned int i;
 	int err = 0;
 
 	if (!(params->features[0] & BIT64(VIRTIO_CONSOLE_F_MULTIPORT)) && num > 1)
 		return CMD_ERR(EINVAL, VQS);
-	ports = alloc_ports(num);
+	ports = alloc_ports(params);
 	fds = calloc(num + 1, sizeof(*fds));
 	if (!ports || !fds)
 		err = CMD_ERR(ENOMEM, NONE);
@@ -911,6 +932,10 @@ static int console_provision(struct mdev *mdev, struct mdev_params *params, uint
 	}
 	stop_thread(console);
 	memcpy(ports, console->ports, same * sizeof(*ports));
+	for (i = 0; i < same; i++) {
+		set_limit(&ports[i].in, fifo_limit(params));
+		set_limit(&ports[i].out, fifo_limit(params));
+	}
 	close_ports(console->ports, same, old);
 	free(console->ports);
 	free(console->fds);

@@ -193,6 +193,7 @@ struct virtio_tvq_dev_part_vq_cfg {
 	__le64 queue_driver;
 	__le64 queue_device;
 };
+
 static_assert(sizeof(struct virtio_tvq_dev_part_vq_cfg) == 32,
 	      "virtio_tvq_dev_part_vq_cfg");
 
@@ -212,6 +213,7 @@ struct virtio_tvq_dev_part_config {
 	__le32 generation;
 	__le32 length;
 };
+
 static_assert(sizeof(struct virtio_tvq_dev_part_config) == 8,
 	      "virtio_tvq_dev_part_config");
 
@@ -224,6 +226,7 @@ struct virtio_tvq_dev_part_vq_state {
 	__le16 next_used;		/* the next that it gives back */
 	__le32 reserved;
 };
+
 static_assert(sizeof(struct virtio_tvq_dev_part_vq_state) == 8,
 	      "virtio_tvq_dev_part_vq_state");
 
@@ -238,6 +241,7 @@ struct virtio_tvq_dev_part_msi_entry {
 	__u8 flags;
 	__u8 reserved[3];
 };
+
 static_assert(sizeof(struct virtio_tvq_dev_part_msi_entry) == 16,
 	      "virtio_tvq_dev_part_msi_entry");
 
@@ -247,6 +251,7 @@ struct virtio_tvq_dev_part_msi {
 	__le32 reserved;
 	struct virtio_tvq_dev_part_msi_entry entries[];
 };
+
 static_assert(sizeof(struct virtio_tvq_dev_part_msi) == 8,
 	      "virtio_tvq_dev_part_msi");
 
@@ -267,6 +272,7 @@ struct virtio_tvq_admin_member_get_data {
 	__le16 attribute;
 	__u8 reserved[6];
 };
+
 static_assert(sizeof(struct virtio_tvq_admin_member_get_data) == 8,
 	      "virtio_tvq_admin_member_get_data");
 
@@ -276,6 +282,7 @@ struct virtio_tvq_admin_member_set_data {
 	__u8 reserved[6];
 	__u8 value[16];
 };
+
 static_assert(sizeof(struct virtio_tvq_admin_member_set_data) == 24,
 	      "virtio_tvq_admin_member_set_data");
 
