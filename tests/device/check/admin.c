@@ -239,18 +239,27 @@ int parts_set(struct driver *d, uint16_t group, uint64_t member, const void *par
 	return ret;
 }
 
-/* The header of a part in a list, NULL if it is not there. */
-struct virtio_dev_part_hdr *part_find(void *parts, uint32_t len, uint16_t type, uint16_t index)
+/* A part in a list, at any address, NULL if it is not there. */
+uint8_t *part_find(uint8_t *parts, uint32_t len, uint16_t type, uint16_t index)
 {
 	struct virtio_dev_part_hdr hdr;
 	uint32_t at;
 
 	for (at = 0; len - at >= sizeof(hdr); at += sizeof(hdr) + hdr.length) {
-		memcpy(&hdr, (uint8_t *)parts + at, sizeof(hdr));
+		memcpy(&hdr, parts + at, sizeof(hdr));
 		if (hdr.part_type == type && hdr.selector.vq_index.index == index)
-			return (void *)((uint8_t *)parts + at);
+			return parts + at;
 		if (hdr.length > len - at - sizeof(hdr))
 			break;
 	}
 	return NULL;
+}
+
+/* With its header */
+uint32_t part_size(const uint8_t *part)
+{
+	struct virtio_dev_part_hdr hdr;
+
+	memcpy(&hdr, part, sizeof(hdr));
+	return sizeof(hdr) + hdr.length;
 }

@@ -255,7 +255,8 @@ int admin_mode(struct driver *d, uint16_t group, uint64_t member, bool stop);
 void parts_ready(struct driver *d, uint16_t group, uint64_t member);
 int parts_get(struct driver *d, uint16_t group, uint64_t member, void *parts, uint32_t *len);
 int parts_set(struct driver *d, uint16_t group, uint64_t member, const void *parts, uint32_t len);
-struct virtio_dev_part_hdr *part_find(void *parts, uint32_t len, uint16_t type, uint16_t index);
+uint8_t *part_find(uint8_t *parts, uint32_t len, uint16_t type, uint16_t index);
+uint32_t part_size(const uint8_t *part);
 
 struct managed {
 	struct driver *d;

@@ -148,8 +148,7 @@ TEST(control_refuses)
 		"add type=blk name=12345678901234567890123456789012",
 		"remove", "remove 99", "remove nobody", "resize", "resize 1", "resize 99 1M",
 		"resize 1 513", "link", "link 1", "link 1 sideways", "link 99 up",
-		"needs-reset 99", "needs-reset 1 2",
-		"needs-reset 99", "needs-reset 1 2",
+		"needs-reset 99", "needs-reset 1 2", "reset", "reset 99", "reset 1 2",
 	};
 	unsigned int i;
 
@@ -164,6 +163,49 @@ TEST(control_refuses)
 	CHECK(!ctl_ok("link 1 up"));
 	CHECK(ctl_ok("help"));
 	CHECK(strstr(answer, "resize"));
+	down();
+}
+
+/* What a driver has set is forgotten, and it is not told. */
+TEST(control_resets_a_managed_device)
+{
+	struct reply reply;
+	uint16_t used;
+
+	up(NULL);
+	CHECK_EQ(create_simple(&d, 4, "rng", 0, &m), 0);
+	CHECK(bring_up(&m, 1, 16, 0));
+	used = ring_used_idx(&m.ring[0]);
+	d.c.num_msi = 0;
+	CHECK(ctl_ok("reset rng"));
+	CHECK_EQ(command(&d, m.id, DEVICE(GET_STATUS), NULL, 0, 4, &reply), 0);
+	CHECK_EQ(reply.in[0], 0);
+	ring_put(&m.ring[0], &(struct seg){ guest_alloc(&d.c, 16, 16), 16, true }, 1);
+	doorbell(&m, 0);
+	settle(&d.c, 0.02);
+	CHECK_EQ(ring_used_idx(&m.ring[0]), used);
+	CHECK_EQ(d.c.num_msi, 0);
+	CHECK(bring_up(&m, 1, 16, 0));
+	down();
+}
+
+/* What an admin command has stopped is seen from outside. */
+TEST(control_lists_what_is_stopped)
+{
+	admin_init(&d, NULL, 1);
+	snprintf(control_path, sizeof(control_path), "%s/control", d.c.dir);
+	CHECK_EQ(control_start(&control, &d.c.tvq, control_path), 0);
+	CHECK_EQ(create_simple(&d, 4, "", 0, &m), 0);
+	CHECK_EQ(admin_use_all(&d, MANAGED_GROUP), 0);
+	CHECK(ctl_ok("list"));
+	CHECK(!strstr(answer, "stopped"));
+	CHECK_EQ(admin_mode(&d, MANAGED_GROUP, m.id, true), 0);
+	CHECK(ctl_ok("list"));
+	CHECK(strstr(answer, "status=0 stopped\n"));
+	/* The device's own reset leaves it so. */
+	CHECK(ctl_ok("reset 1"));
+	CHECK(ctl_ok("list"));
+	CHECK(strstr(answer, "status=0 stopped\n"));
 	down();
 }
 
@@ -496,6 +538,10 @@ TEST(options_that_are_refused)
 		{ "--queue-size", "100", "power of 2" },
 		{ "--queue-size", "65536", "not a number" },
 		{ "--transport-queue-size", "3", "power of 2" },
+		{ "--admin-queues", "9", "not a number" },
+		{ "--admin-queues", "-1", "not a number" },
+		{ "--sriov", "0", "not a number" },
+		{ "--sriov", "65", "not a number" },
 		{ "--mac-prefix", "02:00", "XX:XX:XX" },
 		{ "--mac-prefix", "02:00:zz", "XX:XX:XX" },
 		{ "--mac-prefix", "01:00:00", "multicast" },
