@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 """Documents: reStructuredText without warnings, complete ABI files in the
-kernel's format, and no path to a file that is not there."""
+kernel's format, and no path to a file and no test that is not there."""
 import io
 import re
 import subprocess
@@ -105,6 +105,36 @@ def check_paths(name, text):
     return findings
 
 
+def all_tests():
+    """The names of tests, of the device and of KUnit."""
+    names = set()
+    for top in ("tests/device/check", "tests/kunit"):
+        for path in Path(top).rglob("*.c"):
+            names.update(re.findall(r"^TEST\((\w+)\)|KUNIT_CASE\w*\((\w+)",
+                                    path.read_text(), re.M))
+    return {name for pair in names for name in pair if name}
+
+
+def check_tests(name, text):
+    """Tables of requirements name tests that exist, in their second column."""
+    findings = []
+    tests = all_tests()
+    column = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        match = re.match(r"   ( *)[*-] ", line)
+        if match:
+            column = 2 if match.group(1) else 1
+        elif not line.startswith("       "):
+            column = 0
+        if column != 2:
+            continue
+        for word in re.findall(r"\b[a-z0-9]+_[a-z0-9_]*[a-z0-9]\b", line):
+            if word not in tests:
+                findings.append("%s:%d: there is no test %s" %
+                                (name, number, word))
+    return findings
+
+
 def kernel_abi(linux, top):
     """What the kernel's own tool says of the ABI files, and its reST."""
     out = subprocess.run(
@@ -135,6 +165,8 @@ FAULTS = (
     (check_paths, "README.md", "See scripts/no-such-script.\n"),
     (check_paths, "README.md", "See `Documentation/none.rst`.\n"),
     (check_paths, "Documentation/a.rst", "See none.rst.\n"),
+    (check_tests, "a.rst", "   * - a_requirement\n     - no_such_test\n"),
+    (check_tests, "a.rst", "   * - one\n     - none here,\n       but_there\n"),
 )
 
 
@@ -153,6 +185,8 @@ def main():
         findings += check_rst(str(path), path.read_text())
     for path in documents + sorted(Path(".").rglob("*.md")):
         findings += check_paths(str(path), path.read_text())
+    path = Path("Documentation/admin-conformance.rst")
+    findings += check_tests(str(path), path.read_text())
     index = Path("Documentation/index.rst").read_text().split()
     for path in documents:
         if path.name != "index.rst" and path.stem not in index:

@@ -145,7 +145,8 @@ static int make_function(struct tvq *tvq)
 		.features = BIT64(F_VERSION_1) | BIT64(F_ACCESS_PLATFORM) |
 			    BIT64(F_RING_INDIRECT) | BIT64(F_RING_EVENT_IDX) |
 			    BIT64(VIRTIO_F_TRANSPT_VQ) |
-			    (admin_queues ? BIT64(F_ADMIN_VQ) : 0),
+			    (admin_queues ? BIT64(F_ADMIN_VQ) : 0) |
+			    (tvq->opt.sriov ? BIT64(F_SR_IOV) : 0),
 		.num_vectors = MGMT_VECTORS,
 		.first_queue = TRANSPORT_QUEUE,
 		.num_queues = 1 + admin_queues,

@@ -267,7 +267,8 @@ void driver_setup(struct driver *d)
 {
 	const uint64_t features = BIT64(F_VERSION_1) | BIT64(F_ACCESS_PLATFORM) |
 				  BIT64(VIRTIO_F_TRANSPT_VQ) | BIT64(F_RING_INDIRECT) |
-				  (d->num_admin ? BIT64(F_ADMIN_VQ) : 0);
+				  (d->num_admin ? BIT64(F_ADMIN_VQ) : 0) |
+				  (d->c.tvq.opt.sriov ? BIT64(F_SR_IOV) : 0);
 	struct client *c = &d->c;
 
 	region_put(c, VFU_CONFIG, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);

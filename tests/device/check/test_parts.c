@@ -238,6 +238,51 @@ TEST(parts_are_listed_in_order)
 	driver_exit(&d);
 }
 
+/* The largest device of each type: all its parts fit in one command. */
+TEST(parts_fit_in_one_command)
+{
+	static const struct {
+		const char *type;
+		uint16_t vqs;
+	} devices[] = { { "net", 511 }, { "blk", 1024 }, { "console", 511 }, { "console", 128 },
+			{ "console", 1 }, { "rng", 1 } };
+	struct mdev_params params;
+	struct admin_reply reply;
+	struct tvq_options opt;
+	unsigned int i;
+	uint32_t size;
+	uint64_t id;
+
+	client_options(&opt);
+	opt.device_vqs_max = 1024;
+	opt.vqs_max = 10000;
+	opt.device_vectors_max = 2048;
+	opt.vectors_max = 20000;
+	up(&opt);
+	for (i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
+		params = (struct mdev_params){
+			.type = mdev_type_by_name(devices[i].type)->type,
+			.vqs = devices[i].vqs,
+			.num_vectors = 2048,
+		};
+		CHECK_EQ(managed_create(&d.c.tvq, &params, 0, true, NULL, &id), 0);
+		/* Objects hold the capability. */
+		if (!i)
+			parts_ready(&d, MANAGED_GROUP, id);
+		else
+			CHECK_EQ(admin_object(&d, ADMIN(RESOURCE_OBJ_CREATE), MANAGED_GROUP, id,
+					      GET_OBJECT, 0), 0);
+		size = metadata(MANAGED_GROUP, id, VIRTIO_ADMIN_CMD_DEV_PARTS_METADATA_TYPE_SIZE,
+				8, &reply);
+		CHECK(size <= 131040);
+		parts_len = 131072 - 8;
+		CHECK_EQ(parts_get(&d, MANAGED_GROUP, id, parts, &parts_len), 0);
+		CHECK(parts_len <= size);
+		count_parts(parts, parts_len);
+	}
+	driver_exit(&d);
+}
+
 TEST(parts_of_a_virtual_function)
 {
 	struct virtio_tvq_dev_part_vq_cfg cfg = { .queue_size = 64, .vector = 1, .enabled = 1,
@@ -863,18 +908,26 @@ TEST(stopped_device_stays_that_when_it_is_reset)
 	driver_exit(&d);
 }
 
-/* A reset of the function, and of its client, makes all go on. */
+/* By its status, or at function level */
 TEST(function_reset_makes_members_go_on)
 {
 	uint8_t data[512];
+	unsigned int pass;
 
-	stopped_disk(0);
-	driver_reset(&d);
-	d.c.alloc = GUEST_BASE;
-	driver_setup(&d);
-	CHECK(bring_up(&m, 1, 64, 0));
-	CHECK_EQ(blk_request(&m.ring[0], kick, &m, VIRTIO_BLK_T_IN, 0, data, 512, false), 0);
-	driver_exit(&d);
+	for (pass = 0; pass < 2; pass++) {
+		stopped_disk(0);
+		if (pass)
+			region_put(&d.c, VFU_CONFIG, 0xc0 + PCI_EXP_DEVCTL,
+				   PCI_EXP_DEVCTL_BCR_FLR, 2);
+		else
+			driver_reset(&d);
+		d.c.alloc = GUEST_BASE;
+		driver_setup(&d);
+		CHECK(bring_up(&m, 1, 64, 0));
+		CHECK_EQ(blk_request(&m.ring[0], kick, &m, VIRTIO_BLK_T_IN, 0, data, 512, false),
+			 0);
+		driver_exit(&d);
+	}
 }
 
 TEST(stopped_device_can_be_destroyed)
