@@ -159,7 +159,7 @@ struct virtio_admin_cmd_dev_parts_get_data {
 
 struct virtio_admin_cmd_dev_parts_set_data {
 	struct virtio_admin_cmd_resource_obj_cmd_hdr hdr;
-	struct virtio_dev_part parts[];
+	__u8 parts[];			/* struct virtio_dev_part, of any length */
 };
 
 #define VIRTIO_ADMIN_CMD_DEV_MODE_F_STOPPED		0
