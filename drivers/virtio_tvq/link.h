@@ -33,4 +33,14 @@ struct tvq_link_ops {
 	void (*stop)(void *link);
 };
 
+/**
+ * struct tvq_queue - a virtqueue of the function that carries commands
+ * @link: argument of the link's functions
+ * @slots: commands that its ring holds
+ */
+struct tvq_queue {
+	void *link;
+	unsigned int slots;
+};
+
 #endif /* _VIRTIO_TVQ_LINK_H */

@@ -95,6 +95,91 @@ TRACE_EVENT(tvq_cmd_done,
 		  __entry->latency_ns)
 );
 
+#define show_tvq_admin_opcode(opcode)					\
+	__print_symbolic(opcode,					\
+		{ 0x0, "LIST_QUERY" },					\
+		{ 0x1, "LIST_USE" },					\
+		{ 0x7, "CAP_ID_LIST_QUERY" },				\
+		{ 0x8, "DEVICE_CAP_GET" },				\
+		{ 0x9, "DRIVER_CAP_SET" },				\
+		{ 0xa, "RESOURCE_OBJ_CREATE" },				\
+		{ 0xb, "RESOURCE_OBJ_MODIFY" },				\
+		{ 0xc, "RESOURCE_OBJ_QUERY" },				\
+		{ 0xd, "RESOURCE_OBJ_DESTROY" },			\
+		{ 0xe, "DEV_PARTS_METADATA_GET" },			\
+		{ 0xf, "DEV_PARTS_GET" },				\
+		{ 0x10, "DEV_PARTS_SET" },				\
+		{ 0x11, "DEV_MODE_SET" },				\
+		{ 0x7f00, "MEMBER_GET" },				\
+		{ 0x7f01, "MEMBER_SET" })
+
+TRACE_EVENT(tvq_admin_post,
+	TP_PROTO(const struct device *dev, unsigned int queue, u16 group,
+		 u64 member, u16 opcode, size_t out_len, size_t in_len),
+	TP_ARGS(dev, queue, group, member, opcode, out_len, in_len),
+	TP_STRUCT__entry(
+		__string(dev, dev_name(dev))
+		__field(u64, member)
+		__field(u32, queue)
+		__field(u32, out_len)
+		__field(u32, in_len)
+		__field(u16, group)
+		__field(u16, opcode)
+	),
+	TP_fast_assign(
+		__assign_str(dev);
+		__entry->member = member;
+		__entry->queue = queue;
+		__entry->out_len = out_len;
+		__entry->in_len = in_len;
+		__entry->group = group;
+		__entry->opcode = opcode;
+	),
+	TP_printk("%s queue=%u group=%#x member=%llu opcode=%#x (%s) out=%u in=%u",
+		  __get_str(dev), __entry->queue, __entry->group,
+		  __entry->member, __entry->opcode,
+		  show_tvq_admin_opcode(__entry->opcode), __entry->out_len,
+		  __entry->in_len)
+);
+
+TRACE_EVENT(tvq_admin_done,
+	TP_PROTO(const struct device *dev, unsigned int queue, u16 group,
+		 u64 member, u16 opcode, int err, u32 used, u32 status,
+		 u32 qualifier, u64 latency_ns),
+	TP_ARGS(dev, queue, group, member, opcode, err, used, status, qualifier,
+		latency_ns),
+	TP_STRUCT__entry(
+		__string(dev, dev_name(dev))
+		__field(u64, member)
+		__field(u64, latency_ns)
+		__field(u32, queue)
+		__field(int, err)
+		__field(u32, used)
+		__field(u32, status)
+		__field(u32, qualifier)
+		__field(u16, group)
+		__field(u16, opcode)
+	),
+	TP_fast_assign(
+		__assign_str(dev);
+		__entry->member = member;
+		__entry->latency_ns = latency_ns;
+		__entry->queue = queue;
+		__entry->err = err;
+		__entry->used = used;
+		__entry->status = status;
+		__entry->qualifier = qualifier;
+		__entry->group = group;
+		__entry->opcode = opcode;
+	),
+	TP_printk("%s queue=%u group=%#x member=%llu opcode=%#x (%s) err=%d used=%u status=%u qualifier=%u latency=%lluns",
+		  __get_str(dev), __entry->queue, __entry->group,
+		  __entry->member, __entry->opcode,
+		  show_tvq_admin_opcode(__entry->opcode), __entry->err,
+		  __entry->used, __entry->status, __entry->qualifier,
+		  __entry->latency_ns)
+);
+
 #endif /* _VIRTIO_TVQ_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH
