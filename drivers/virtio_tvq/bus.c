@@ -797,6 +797,7 @@ static void tvq_device_release(struct device *dev)
 	kfree(tdev->driver_override);
 	kfree(tdev->config);
 	kfree(tdev->vq_size);
+	mutex_destroy(&tdev->member_lock);
 	mutex_destroy(&tdev->drv_lock);
 	mutex_destroy(&tdev->config_lock);
 	mutex_destroy(&tdev->lock);
@@ -845,6 +846,7 @@ struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
 	mutex_init(&tdev->lock);
 	mutex_init(&tdev->config_lock);
 	mutex_init(&tdev->drv_lock);
+	mutex_init(&tdev->member_lock);
 	spin_lock_init(&tdev->override_lock);
 	spin_lock_init(&tdev->posted_lock);
 	init_waitqueue_head(&tdev->posted_wait);
@@ -872,6 +874,54 @@ struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
 	return tdev;
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_device_alloc);
+
+/**
+ * tvq_device_redescribe() - the device has been provisioned otherwise
+ * @tdev: managed device without a driver; its device lock is held
+ * @info: what DESCRIBE says now; config and vq_size are taken over
+ *
+ * Context: process, may sleep.
+ */
+void tvq_device_redescribe(struct tvq_device *tdev, const struct tvq_info *info)
+{
+	unsigned int i;
+
+	device_lock_assert(&tdev->dev);
+	scoped_guard(mutex, &tdev->lock)
+		tdev->pristine = !info->status;
+	scoped_guard(mutex, &tdev->config_lock) {
+		kfree(tdev->config);
+		tdev->config = info->config;
+		tdev->config_len = info->config_len;
+		tdev->config_generation = info->config_generation;
+		tdev->config_told = info->config_generation;
+		tdev->config_stale = false;
+	}
+	/* Attributes read these at any time. */
+	for (i = 0; i < ARRAY_SIZE(tdev->features); i++)
+		WRITE_ONCE(tdev->features[i], info->features[i]);
+	WRITE_ONCE(tdev->num_vqs, info->num_vqs);
+	WRITE_ONCE(tdev->num_vectors, info->num_vectors);
+	kfree(tdev->vq_size);
+	tdev->vq_size = info->vq_size;
+}
+
+/**
+ * tvq_device_state_set() - the device's state was put in from elsewhere
+ * @tdev: managed device
+ *
+ * What the driver may have changed in the meantime is made up for: interrupt
+ * messages, and what it knows of configuration space.
+ *
+ * Context: process, may sleep.
+ */
+void tvq_device_state_set(struct tvq_device *tdev)
+{
+	mutex_lock(&tdev->lock);
+	tvq_irq_resend(tdev);
+	mutex_unlock(&tdev->lock);
+	tvq_config_interrupt(tdev);
+}
 
 /**
  * tvq_device_add() - put a managed device on the bus

@@ -162,54 +162,84 @@ static int tvq_key_name(struct tvq_create *create, const char *value)
 	return 0;
 }
 
+static int tvq_vqs(const char *value, u64 *number)
+{
+	return tvq_number(value, 1, VIRTIO_TVQ_DEVICE_VQS_MAX, number);
+}
+
 static int tvq_key_vqs(struct tvq_create *create, const char *value)
 {
 	u64 number;
-	int err = tvq_number(value, 1, VIRTIO_TVQ_DEVICE_VQS_MAX, &number);
+	int err = tvq_vqs(value, &number);
 
 	create->vqs = number;
 	return err;
 }
 
+static int tvq_vectors(const char *value, u64 *number)
+{
+	return tvq_number(value, 1, 2048, number);
+}
+
 static int tvq_key_vectors(struct tvq_create *create, const char *value)
 {
 	u64 number;
-	int err = tvq_number(value, 1, 2048, &number);
+	int err = tvq_vectors(value, &number);
 
 	create->num_vectors = number;
 	return err;
 }
 
-static int tvq_key_features(struct tvq_create *create, const char *value)
+static int tvq_offered(const char *value, u64 *features)
 {
-	int err = tvq_features(value, create->features);
+	int err = tvq_features(value, features);
 
 	if (err)
 		return err;
-	if (!(create->features[0] & BIT_ULL(VIRTIO_F_VERSION_1)) ||
-	    !(create->features[0] & BIT_ULL(VIRTIO_F_ACCESS_PLATFORM)))
+	if (!(features[0] & BIT_ULL(VIRTIO_F_VERSION_1)) ||
+	    !(features[0] & BIT_ULL(VIRTIO_F_ACCESS_PLATFORM)))
 		return -EINVAL;
-	create->has_features = true;
+	return 0;
+}
+
+static int tvq_key_features(struct tvq_create *create, const char *value)
+{
+	int err = tvq_offered(value, create->features);
+
+	create->has_features = !err;
+	return err;
+}
+
+static int tvq_mac(const char *value, u8 *mac)
+{
+	if (strlen(value) != 3 * ETH_ALEN - 1 || !mac_pton(value, mac) ||
+	    !is_valid_ether_addr(mac))
+		return -EINVAL;
 	return 0;
 }
 
 static int tvq_key_mac(struct tvq_create *create, const char *value)
 {
 	u8 mac[ETH_ALEN];
+	int err = tvq_mac(value, mac);
 
-	if (strlen(value) != 3 * ETH_ALEN - 1 || !mac_pton(value, mac) ||
-	    !is_valid_ether_addr(mac))
-		return -EINVAL;
+	if (err)
+		return err;
 	tvq_create_config(create, offsetof(struct virtio_net_config, mac), mac,
 			  sizeof(mac));
 	return 0;
+}
+
+static int tvq_mtu(const char *value, u64 *number)
+{
+	return tvq_number(value, ETH_MIN_MTU, ETH_MAX_MTU, number);
 }
 
 static int tvq_key_mtu(struct tvq_create *create, const char *value)
 {
 	__le16 mtu;
 	u64 number;
-	int err = tvq_number(value, ETH_MIN_MTU, ETH_MAX_MTU, &number);
+	int err = tvq_mtu(value, &number);
 
 	if (err)
 		return err;
@@ -354,6 +384,52 @@ int tvq_create_parse(const char *buf, size_t len, struct tvq_create *create,
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_create_parse);
+
+/**
+ * tvq_value_parse() - parse what was written to an attribute of a managed device
+ * @attribute: VIRTIO_TVQ_MEMBER_*, one that can be set
+ * @buf: the value, as create takes it
+ * @len: its length
+ * @value: what it says
+ *
+ * Context: any.
+ * Return: 0; -EINVAL; -ERANGE for a number that is out of its range.
+ */
+int tvq_value_parse(u16 attribute, const char *buf, size_t len,
+		    union tvq_member_value *value)
+{
+	u64 number = 0;
+	char word[40];
+	int err;
+
+	if (len && buf[len - 1] == '\n')
+		len--;
+	if (!len || len >= sizeof(word) || memchr(buf, '\0', len))
+		return -EINVAL;
+	memcpy(word, buf, len);
+	word[len] = '\0';
+	memset(value, 0, sizeof(*value));
+	switch (attribute) {
+	case VIRTIO_TVQ_MEMBER_FEATURES:
+		return tvq_offered(word, value->features);
+	case VIRTIO_TVQ_MEMBER_MAC:
+		return tvq_mac(word, value->mac);
+	case VIRTIO_TVQ_MEMBER_MTU:
+		err = tvq_mtu(word, &number);
+		break;
+	case VIRTIO_TVQ_MEMBER_VQS:
+		err = tvq_vqs(word, &number);
+		break;
+	case VIRTIO_TVQ_MEMBER_VECTORS:
+		err = tvq_vectors(word, &number);
+		break;
+	default:
+		return -EINVAL;
+	}
+	value->number = number;
+	return err;
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_value_parse);
 
 /**
  * tvq_destroy_parse() - parse what was written to the attribute destroy

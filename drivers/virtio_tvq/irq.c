@@ -445,6 +445,29 @@ void tvq_irqs_live(struct tvq_irqs *irqs, bool live)
 EXPORT_SYMBOL_IF_KUNIT(tvq_irqs_live);
 
 /**
+ * tvq_irqs_resend() - the device may know other messages than it was told
+ * @irqs: the shadow
+ *
+ * Where changes are posted, all entries are.
+ *
+ * Context: any.
+ */
+void tvq_irqs_resend(struct tvq_irqs *irqs)
+{
+	unsigned long flags;
+	unsigned int i;
+
+	raw_spin_lock_irqsave(&irqs->lock, flags);
+	/* Of a command on its way, too, nobody knows whether it came before or after. */
+	for (i = 0; i < irqs->num; i++)
+		irqs->vector[i].known = false;
+	if (tvq_irqs_may_post(irqs))
+		irq_work_queue(&irqs->work);
+	raw_spin_unlock_irqrestore(&irqs->lock, flags);
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_irqs_resend);
+
+/**
  * struct tvq_irq_domain - the domain between a function and its devices
  * @function: what writes the messages
  * @prepare: how the function's parent domain prepares an allocation for it;
@@ -819,3 +842,17 @@ unsigned int tvq_irq_spread(struct cpumask *masks, unsigned int num)
 	return num;
 }
 EXPORT_SYMBOL_GPL(tvq_irq_spread);
+
+/**
+ * tvq_irq_resend() - tell the device all its messages once more
+ * @tdev: managed device, whose interrupt table somebody else has written
+ *
+ * Context: process, with the lock of @tdev held.
+ */
+void tvq_irq_resend(struct tvq_device *tdev)
+{
+	lockdep_assert_held(&tdev->lock);
+
+	if (tdev->irqs)
+		tvq_irqs_resend(tdev->irqs);
+}

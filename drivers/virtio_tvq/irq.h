@@ -22,6 +22,7 @@ void tvq_irq_domain_remove(struct irq_domain *domain);
 /* What bus.c calls, with the lock of @tdev held. */
 unsigned int tvq_irq_collect(struct tvq_device *tdev, struct tvq_msi *msis);
 void tvq_irq_live(struct tvq_device *tdev, bool live);
+void tvq_irq_resend(struct tvq_device *tdev);
 
 /*
  * The shadow of one interrupt table, which knows nothing of interrupt domains:
@@ -37,6 +38,7 @@ void tvq_irqs_set_message(struct tvq_irqs *irqs, unsigned int index,
 void tvq_irqs_set_masked(struct tvq_irqs *irqs, unsigned int index, bool masked);
 unsigned int tvq_irqs_collect(struct tvq_irqs *irqs, struct tvq_msi *msis);
 void tvq_irqs_live(struct tvq_irqs *irqs, bool live);
+void tvq_irqs_resend(struct tvq_irqs *irqs);
 
 /* How the function's own MSI-X messages are prepared by its MSI controller. */
 typedef int (*tvq_msi_prepare_t)(struct irq_domain *domain, struct device *dev,

@@ -39,7 +39,35 @@ static void tvq_mgmt_enter(struct tvq_mgmt *mgmt)
 	spin_unlock_irq(&mgmt->gate_lock);
 }
 
-static void tvq_mgmt_leave(struct tvq_mgmt *mgmt)
+/**
+ * tvq_mgmt_try_enter() - keep the function from being reset for a while
+ * @mgmt: management device
+ *
+ * For users of the function who, unlike those who create and destroy, may be in the way
+ * of a device's removal, and so may not wait here.
+ *
+ * Context: process, may sleep.
+ * Return: true, and tvq_mgmt_leave() is to follow; false when it is being reset.
+ */
+bool tvq_mgmt_try_enter(struct tvq_mgmt *mgmt)
+{
+	bool open;
+
+	spin_lock_irq(&mgmt->gate_lock);
+	open = !mgmt->frozen;
+	if (open)
+		mgmt->busy++;
+	spin_unlock_irq(&mgmt->gate_lock);
+	return open;
+}
+
+/**
+ * tvq_mgmt_leave() - let the function be reset again
+ * @mgmt: management device
+ *
+ * Context: process, may sleep.
+ */
+void tvq_mgmt_leave(struct tvq_mgmt *mgmt)
 {
 	spin_lock_irq(&mgmt->gate_lock);
 	mgmt->busy--;
@@ -65,6 +93,14 @@ static int tvq_mgmt_doorbell(struct tvq_mgmt *mgmt, const struct tvq_info *info,
 		return -EPROTO;
 	*doorbell = mgmt->doorbells + offset;
 	return 0;
+}
+
+/* Are these features that a managed device can have? */
+static bool tvq_mgmt_features_valid(const struct tvq_info *info)
+{
+	return (info->features[0] & TVQ_FEATURES_REQUIRED) ==
+	       TVQ_FEATURES_REQUIRED &&
+	       !(info->features[0] & TVQ_FEATURES_NEVER);
 }
 
 /* Has another device, as far as we know, the same doorbell page or name? */
@@ -111,8 +147,7 @@ static struct tvq_device *tvq_mgmt_insert(struct tvq_mgmt *mgmt,
 	if (err)
 		goto err_lie;
 	err = -EPROTO;
-	if ((info->features[0] & TVQ_FEATURES_REQUIRED) != TVQ_FEATURES_REQUIRED ||
-	    info->features[0] & TVQ_FEATURES_NEVER || info->id > ULONG_MAX)
+	if (!tvq_mgmt_features_valid(info) || info->id > ULONG_MAX)
 		goto err_lie;
 
 	tdev = tvq_device_alloc(mgmt, mgmt->parent, mgmt->index, mgmt->cmdq,
@@ -138,8 +173,12 @@ err_free:
 	return ERR_PTR(err);
 }
 
+/* Take back what tvq_mgmt_publish() has made beside the device on the bus. */
 static void tvq_mgmt_unlink(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 {
+	tvq_debugfs_remove(tdev);
+	/* Its driver will wait for what it has asked of the device. */
+	tvq_member_resume(tdev);
 	if (tdev->name[0])
 		sysfs_remove_link(mgmt->by_name, tdev->name);
 }
@@ -168,6 +207,7 @@ static int tvq_mgmt_publish(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 			return err;
 		}
 	}
+	tvq_debugfs_add(tdev);
 	set_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags);
 	/* Pairs with tvq_mgmt_compare(): it may have been too early. */
 	smp_mb__after_atomic();
@@ -500,6 +540,7 @@ void tvq_mgmt_fail(struct tvq_mgmt *mgmt, const char *why)
 	dev_err(mgmt->parent, "%s, all its devices fail\n", why);
 	mgmt->ops->cut_off(mgmt->link);
 	tvq_cmdq_break(mgmt->cmdq);
+	tvq_admin_break(mgmt->admin);
 	xa_lock(&mgmt->devices);
 	xa_for_each(&mgmt->devices, id, tdev)
 		tvq_device_fail(tdev);
@@ -542,6 +583,18 @@ void tvq_mgmt_interrupt(struct tvq_mgmt *mgmt)
 }
 
 /**
+ * tvq_mgmt_admin_interrupt() - an admin virtqueue has interrupted
+ * @mgmt: management device
+ * @queue: its number, from 0
+ *
+ * Context: any up to hard interrupt.
+ */
+void tvq_mgmt_admin_interrupt(struct tvq_mgmt *mgmt, unsigned int queue)
+{
+	tvq_admin_interrupt(mgmt->admin, queue);
+}
+
+/**
  * tvq_mgmt_config_interrupt() - the function has announced a change
  * @mgmt: management device
  *
@@ -564,6 +617,13 @@ void tvq_mgmt_config_interrupt(struct tvq_mgmt *mgmt)
  */
 struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 {
+	const struct tvq_admin_params admin = {
+		.ops = params->link_ops,
+		.queues = params->admin,
+		.num_queues = params->num_admin,
+		.timeout_ms = params->timeout_ms,
+		.dev = params->parent,
+	};
 	struct tvq_mgmt *mgmt = kzalloc_obj(*mgmt);
 	int err;
 
@@ -586,17 +646,23 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 		err = mgmt->index;
 		goto err_free;
 	}
-	mgmt->cmdq = tvq_cmdq_create(params->link_ops, params->link, params->slots,
-				     params->timeout_ms, params->parent,
-				     tvq_mgmt_broken, mgmt);
+	mgmt->cmdq = tvq_cmdq_create(params->link_ops, params->queue.link,
+				     params->queue.slots, params->timeout_ms,
+				     params->parent, tvq_mgmt_broken, mgmt);
 	if (IS_ERR(mgmt->cmdq)) {
 		err = PTR_ERR(mgmt->cmdq);
 		goto err_ida;
 	}
+	if (params->num_admin)
+		mgmt->admin = tvq_admin_create(&admin);
+	if (IS_ERR(mgmt->admin)) {
+		err = PTR_ERR(mgmt->admin);
+		goto err_cmdq;
+	}
 	mgmt->domain = tvq_irq_domain_create(params->parent);
 	if (IS_ERR(mgmt->domain)) {
 		err = PTR_ERR(mgmt->domain);
-		goto err_cmdq;
+		goto err_admin;
 	}
 	/* From here on only kobject_put() frees. */
 	tvq_live_get();
@@ -613,10 +679,13 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 
 err_kobj:
 	tvq_irq_domain_remove(mgmt->domain);
+	tvq_admin_destroy(mgmt->admin);
 	tvq_cmdq_destroy(mgmt->cmdq);
 	ida_free(&tvq_mgmt_ida, mgmt->index);
 	kobject_put(&mgmt->kobj);
 	return ERR_PTR(err);
+err_admin:
+	tvq_admin_destroy(mgmt->admin);
 err_cmdq:
 	tvq_cmdq_destroy(mgmt->cmdq);
 err_ida:
@@ -643,6 +712,7 @@ int tvq_mgmt_start(struct tvq_mgmt *mgmt)
 			ERR_PTR(err));
 		return err;
 	}
+	tvq_member_start(mgmt);
 	err = sysfs_create_group(&mgmt->kobj, &tvq_mgmt_group);
 	if (err)
 		return err;
@@ -717,9 +787,13 @@ int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
 	if (!sleep)
 		err = 0;
 
-	while ((tdev = tvq_mgmt_next(mgmt, tdev)))
-		if (!err)
-			err = tvq_device_freeze(tdev, sleep);
+	while ((tdev = tvq_mgmt_next(mgmt, tdev))) {
+		if (err)
+			continue;
+		/* Its driver will wait for what it has asked of the device. */
+		tvq_member_resume(tdev);
+		err = tvq_device_freeze(tdev, sleep);
+	}
 	if (!err)
 		return 0;
 	while ((tdev = tvq_mgmt_next(mgmt, tdev)))
@@ -739,6 +813,37 @@ int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
 void tvq_mgmt_link_down(struct tvq_mgmt *mgmt)
 {
 	tvq_cmdq_break(mgmt->cmdq);
+	tvq_admin_break(mgmt->admin);
+}
+
+/**
+ * tvq_mgmt_redescribe() - learn anew what a managed device is
+ * @mgmt: management device
+ * @tdev: managed device without a driver, that has been provisioned otherwise; its
+ *	device lock is held
+ *
+ * Context: process, may sleep.
+ * Return: 0 or as in cmd.h, and the description is the old one; -EPROTO also when the
+ * device says that it is another.
+ */
+int tvq_mgmt_redescribe(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
+{
+	void __iomem *doorbell;
+	struct tvq_info info;
+	int err;
+
+	err = tvq_cmd_describe(mgmt->cmdq, tdev->id, &info);
+	if (err)
+		return err;
+	if (tvq_mgmt_doorbell(mgmt, &info, &doorbell) ||
+	    doorbell != tdev->doorbell || info.type != tdev->type ||
+	    strcmp(info.name, tdev->name) || !tvq_mgmt_features_valid(&info)) {
+		kfree(info.config);
+		kfree(info.vq_size);
+		return -EPROTO;
+	}
+	tvq_device_redescribe(tdev, &info);
+	return 0;
 }
 
 /* Is what DESCRIBE says now of the device still the same device? */
@@ -801,6 +906,9 @@ int tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
 		else
 			set_bit(TVQ_DEVICE_GONE, &tdev->flags);
 	}
+	/* Not first: they may have broken, and devices need not wait for that. */
+	tvq_admin_revive(mgmt->admin);
+	tvq_member_start(mgmt);
 	tvq_mgmt_open_gate(mgmt);
 	tvq_mgmt_config_interrupt(mgmt);
 	return 0;
@@ -864,6 +972,7 @@ void tvq_mgmt_destroy(struct tvq_mgmt *mgmt)
 	kobject_put(mgmt->by_name);
 	kobject_del(&mgmt->kobj);
 	tvq_irq_domain_remove(mgmt->domain);
+	tvq_admin_destroy(mgmt->admin);
 	tvq_cmdq_destroy(mgmt->cmdq);
 	ida_free(&tvq_mgmt_ida, mgmt->index);
 	kobject_put(&mgmt->kobj);

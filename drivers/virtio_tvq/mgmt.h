@@ -15,7 +15,10 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
+#include "admin.h"
 #include "cmd.h"
+
+struct tvq_device;
 
 /**
  * struct tvq_mgmt - a management device
@@ -23,6 +26,7 @@
  * @parent: the function: parent of every managed device, and what does DMA
  * @index: the N of tvq<N>-<device_id>
  * @cmdq: its transport virtqueue
+ * @admin: its admin virtqueues, or NULL
  * @domain: parent interrupt domain of its managed devices
  * @limits: what the device said at the start; only the maxima are of use
  * @doorbells: mapping of the doorbell pages, or NULL
@@ -46,12 +50,14 @@
  * @gate_queue: waits for changes of the two
  * @scan_work: looks what the other side has changed; the only one to do so
  * @scan_err: how it ended the last time
+ * @parts: device parts can be got and set; written by tvq_member_start()
  */
 struct tvq_mgmt {
 	struct kobject kobj;
 	struct device *parent;
 	int index;
 	struct tvq_cmdq *cmdq;
+	struct tvq_admin *admin;
 	struct irq_domain *domain;
 	struct tvq_limits limits;
 	void __iomem *doorbells;
@@ -69,6 +75,7 @@ struct tvq_mgmt {
 	wait_queue_head_t gate_queue;
 	struct work_struct scan_work;
 	int scan_err;
+	bool parts;
 };
 
 /**
@@ -78,20 +85,24 @@ struct tvq_mgmt {
  *	reset. Process context
  * @reset: reset it, from tvq_mgmt_freeze() to tvq_mgmt_thaw(). Process
  *	context. Return 0 or an errno
+ * @num_vfs: how many virtual functions it has enabled. Process context
  */
 struct tvq_mgmt_ops {
 	bool (*needs_reset)(void *link);
 	void (*cut_off)(void *link);
 	int (*reset)(void *link);
+	unsigned int (*num_vfs)(void *link);
 };
 
 /**
  * struct tvq_mgmt_params - what the function's driver brings
  * @parent: the function
- * @link_ops: link of the transport virtqueue
+ * @link_ops: link of all virtqueues
+ * @queue: the transport virtqueue
+ * @admin: the admin virtqueues
+ * @num_admin: how many, or 0
  * @ops: what else the function can do
- * @link: argument of both
- * @slots: commands that fit into the ring
+ * @link: argument of @ops
  * @timeout_ms: default deadline of a command
  * @doorbells: mapping of the doorbell pages, or NULL
  * @doorbells_offset: where in the BAR it begins
@@ -100,9 +111,11 @@ struct tvq_mgmt_ops {
 struct tvq_mgmt_params {
 	struct device *parent;
 	const struct tvq_link_ops *link_ops;
+	struct tvq_queue queue;
+	const struct tvq_queue *admin;
+	unsigned int num_admin;
 	const struct tvq_mgmt_ops *ops;
 	void *link;
-	unsigned int slots;
 	unsigned int timeout_ms;
 	void __iomem *doorbells;
 	u64 doorbells_offset;
@@ -121,6 +134,10 @@ int tvq_mgmt_limits(struct tvq_mgmt *mgmt, struct tvq_limits *limits);
 void tvq_mgmt_destroy(struct tvq_mgmt *mgmt);
 void tvq_mgmt_interrupt(struct tvq_mgmt *mgmt);
 void tvq_mgmt_config_interrupt(struct tvq_mgmt *mgmt);
+void tvq_mgmt_admin_interrupt(struct tvq_mgmt *mgmt, unsigned int queue);
+bool tvq_mgmt_try_enter(struct tvq_mgmt *mgmt);
+void tvq_mgmt_leave(struct tvq_mgmt *mgmt);
+int tvq_mgmt_redescribe(struct tvq_mgmt *mgmt, struct tvq_device *tdev);
 
 int tvq_mgmt_create_device(struct tvq_mgmt *mgmt,
 			   const struct tvq_create *create);
@@ -132,6 +149,34 @@ int tvq_create_parse(const char *buf, size_t len, struct tvq_create *create,
 int tvq_destroy_parse(const char *buf, size_t len, u64 *id, char *name);
 int tvq_type_parse(const char *word, u32 *type);
 const char *tvq_type_name(u32 type);
+
+/* create.c, for attributes of devices that are there */
+int tvq_value_parse(u16 attribute, const char *buf, size_t len,
+		    union tvq_member_value *value);
+
+/* member.c: what the admin virtqueues are for */
+void tvq_member_start(struct tvq_mgmt *mgmt);
+int tvq_member_use_vfs(struct tvq_mgmt *mgmt);
+int tvq_member_vf_vectors_total(struct tvq_mgmt *mgmt, u32 *total);
+int tvq_member_set_vf_vectors(struct tvq_mgmt *mgmt, unsigned int vf,
+			      unsigned int vectors);
+bool tvq_member_can(struct tvq_device *tdev, u16 opcode);
+int tvq_member_get(struct tvq_device *tdev, u16 attribute,
+		   union tvq_member_value *value);
+int tvq_member_set(struct tvq_device *tdev, u16 attribute,
+		   const union tvq_member_value *value);
+bool tvq_member_stopped(struct tvq_device *tdev);
+int tvq_member_set_mode(struct tvq_device *tdev, bool stopped);
+void tvq_member_resume(struct tvq_device *tdev);
+int tvq_member_get_parts(struct tvq_device *tdev, void **parts);
+int tvq_member_set_parts(struct tvq_device *tdev, const void *parts,
+			 size_t len);
+
+/* debugfs.c */
+void tvq_debugfs_init(void);
+void tvq_debugfs_exit(void);
+void tvq_debugfs_add(struct tvq_device *tdev);
+void tvq_debugfs_remove(struct tvq_device *tdev);
 
 /* sysfs.c */
 extern const struct kobj_type tvq_mgmt_ktype;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The management device's PCI function: the modern virtio-pci layout by the
- * kernel's own library, the transport virtqueue, and the function's vectors.
+ * kernel's own library, the transport and admin virtqueues, and the function's
+ * vectors.
  */
 #include <linux/delay.h>
 #include <linux/interrupt.h>
@@ -22,12 +23,24 @@
 
 #define TVQ_PCI_RESET_MS	10000
 
-/* Vectors of the function itself. */
+/*
+ * Vectors of the function itself: these two, which have to be there, and one for each
+ * admin virtqueue as far as there are more. These share what is left; without any,
+ * they share the transport virtqueue's.
+ */
 enum tvq_pci_vector {
 	TVQ_PCI_VECTOR_CONFIG,
 	TVQ_PCI_VECTOR_TRANSPORT,
-	TVQ_PCI_NUM_VECTORS
+	TVQ_PCI_VECTOR_ADMIN,
+	TVQ_PCI_MIN_VECTORS = TVQ_PCI_VECTOR_ADMIN
 };
+
+/* More admin virtqueues are of no use, and are left alone. */
+#define TVQ_PCI_ADMIN_VQS_MAX	64
+
+/* The transport virtqueue comes first, the admin virtqueues behind it. */
+#define TVQ_PCI_VQ_TRANSPORT	0
+#define TVQ_PCI_VQ_ADMIN	1
 
 static unsigned int timeout_ms = 10000;
 module_param(timeout_ms, uint, 0444);
@@ -35,11 +48,28 @@ MODULE_PARM_DESC(timeout_ms,
 		 "Deadline of a command in milliseconds, 10 to 600000 (default 10000)");
 
 /**
+ * struct tvq_pci_vq - a virtqueue of the function
+ * @tp: the function
+ * @vq: the virtqueue, or NULL
+ * @index: its index
+ * @irq: the Linux interrupt of its vector, shared or not
+ */
+struct tvq_pci_vq {
+	struct tvq_pci *tp;
+	struct virtqueue *vq;
+	u16 index;
+	int irq;
+};
+
+/**
  * struct tvq_pci - a management function
  * @mdev: the modern virtio-pci layout
  * @vdev: never registered: the rings want one, for its features and its parent
- * @vq: the transport virtqueue
- * @vq_index: its index
+ * @transport_index: index of the transport virtqueue
+ * @cap_admin_index: index of the first admin virtqueue, as of the vendor capability
+ * @cap_admin_num: number of admin virtqueues, as of the vendor capability
+ * @vqs: the function's virtqueues
+ * @num_vqs: how many; 0 until the function was first set up
  * @doorbell_bar: the BAR with the doorbell pages, or -1
  * @doorbell_region: @doorbell_bar was requested here
  * @doorbells: mapping of the doorbell pages, or NULL
@@ -51,8 +81,11 @@ MODULE_PARM_DESC(timeout_ms,
 struct tvq_pci {
 	struct virtio_pci_modern_device mdev;
 	struct virtio_device vdev;
-	struct virtqueue *vq;
-	u16 vq_index;
+	u16 transport_index;
+	u16 cap_admin_index;
+	u16 cap_admin_num;
+	struct tvq_pci_vq *vqs;
+	unsigned int num_vqs;
 	int doorbell_bar;
 	bool doorbell_region;
 	void __iomem *doorbells;
@@ -67,19 +100,19 @@ static struct pci_dev *tvq_pci_dev(struct tvq_pci *tp)
 	return tp->mdev.pci_dev;
 }
 
-/* The link: the ring of the transport virtqueue. */
+/* The link: the ring of one virtqueue. */
 
 static int tvq_pci_post(void *link, const void *out, size_t out_len, void *in,
 			size_t in_len, void *tag)
 {
-	struct tvq_pci *tp = link;
+	struct tvq_pci_vq *q = link;
 	struct scatterlist sg_out, sg_in;
 	struct scatterlist *sgs[] = { &sg_out, &sg_in };
 	int err;
 
 	sg_init_one(&sg_out, out, out_len);
 	sg_init_one(&sg_in, in, in_len);
-	err = virtqueue_add_sgs(tp->vq, sgs, 1, 1, tag,
+	err = virtqueue_add_sgs(q->vq, sgs, 1, 1, tag,
 				GFP_ATOMIC | __GFP_NOWARN);
 	if (err)
 		return err;
@@ -87,27 +120,27 @@ static int tvq_pci_post(void *link, const void *out, size_t out_len, void *in,
 	 * If the notification fails the command is in the ring all the same:
 	 * its deadline will tell.
 	 */
-	virtqueue_kick(tp->vq);
+	virtqueue_kick(q->vq);
 	return 0;
 }
 
 static void *tvq_pci_poll(void *link, u32 *used)
 {
-	struct tvq_pci *tp = link;
+	struct tvq_pci_vq *q = link;
 	void *tag;
 
 	do {
-		tag = virtqueue_get_buf(tp->vq, used);
-	} while (!tag && !virtqueue_enable_cb(tp->vq) &&
-		 !virtqueue_is_broken(tp->vq));
+		tag = virtqueue_get_buf(q->vq, used);
+	} while (!tag && !virtqueue_enable_cb(q->vq) &&
+		 !virtqueue_is_broken(q->vq));
 	return tag;
 }
 
 static void tvq_pci_stop(void *link)
 {
-	struct tvq_pci *tp = link;
+	struct tvq_pci_vq *q = link;
 
-	__virtqueue_break(tp->vq);
+	__virtqueue_break(q->vq);
 }
 
 static const struct tvq_link_ops tvq_pci_link_ops = {
@@ -136,11 +169,31 @@ static bool tvq_pci_notify(struct virtqueue *vq)
 	return true;
 }
 
-static void tvq_pci_vq_callback(struct virtqueue *vq)
+static void tvq_pci_transport_callback(struct virtqueue *vq)
 {
 	struct tvq_pci *tp = container_of(vq->vdev, struct tvq_pci, vdev);
 
 	tvq_mgmt_interrupt(tp->mgmt);
+}
+
+static void tvq_pci_admin_callback(struct virtqueue *vq)
+{
+	struct tvq_pci *tp = container_of(vq->vdev, struct tvq_pci, vdev);
+
+	tvq_mgmt_admin_interrupt(tp->mgmt,
+				 vq->index - tp->vqs[TVQ_PCI_VQ_ADMIN].index);
+}
+
+static irqreturn_t tvq_pci_vq_interrupt(int irq, void *data)
+{
+	struct tvq_pci *tp = data;
+	irqreturn_t ret = IRQ_NONE;
+	unsigned int i;
+
+	for (i = 0; i < tp->num_vqs; i++)
+		if (tp->vqs[i].irq == irq)
+			ret |= vring_interrupt(irq, tp->vqs[i].vq);
+	return ret;
 }
 
 static irqreturn_t tvq_pci_config_interrupt(int irq, void *data)
@@ -219,7 +272,6 @@ static int tvq_pci_read_cap(struct tvq_pci *tp)
 {
 	struct pci_dev *pdev = tvq_pci_dev(tp);
 	struct virtio_tvq_pci_cap cap;
-	u16 admin, num_admin, num_queues;
 	unsigned int i;
 	u32 *dword;
 	u8 type;
@@ -252,15 +304,13 @@ static int tvq_pci_read_cap(struct tvq_pci *tp)
 		return -ENODEV;
 	}
 
-	tp->vq_index = le16_to_cpu(cap.transport_queue_index);
-	num_queues = vp_modern_get_num_queues(&tp->mdev);
-	admin = le16_to_cpu(cap.admin_queue_index);
-	num_admin = le16_to_cpu(cap.admin_queue_num);
-	if (tp->vq_index < num_queues ||
-	    (tp->vq_index >= admin && tp->vq_index - admin < num_admin)) {
+	tp->transport_index = le16_to_cpu(cap.transport_queue_index);
+	tp->cap_admin_index = le16_to_cpu(cap.admin_queue_index);
+	tp->cap_admin_num = le16_to_cpu(cap.admin_queue_num);
+	if (tp->transport_index < vp_modern_get_num_queues(&tp->mdev)) {
 		dev_err(&pdev->dev,
 			"transport virtqueue %u is among the other queues\n",
-			tp->vq_index);
+			tp->transport_index);
 		return -EINVAL;
 	}
 
@@ -347,6 +397,8 @@ static int tvq_pci_negotiate(struct tvq_pci *tp)
 			     BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
 	const u64 optional = BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) |
 			     BIT_ULL(VIRTIO_RING_F_EVENT_IDX) |
+			     BIT_ULL(VIRTIO_F_ADMIN_VQ) |
+			     BIT_ULL(VIRTIO_F_SR_IOV) |
 			     BIT_ULL(VIRTIO_F_ORDER_PLATFORM);
 	struct pci_dev *pdev = tvq_pci_dev(tp);
 	u64 features;
@@ -373,94 +425,201 @@ static int tvq_pci_negotiate(struct tvq_pci *tp)
 	return 0;
 }
 
-static int tvq_pci_setup_vq(struct tvq_pci *tp)
+/* Where are the admin virtqueues, and how many? */
+static int tvq_pci_find_admin(struct tvq_pci *tp, u16 *index, u16 *num)
 {
+	const unsigned int end = offsetofend(struct virtio_pci_modern_common_cfg,
+					     admin_queue_num);
 	struct pci_dev *pdev = tvq_pci_dev(tp);
+	u16 num_queues;
+
+	*index = 0;
+	*num = 0;
+	if (!__virtio_test_bit(&tp->vdev, VIRTIO_F_ADMIN_VQ))
+		return 0;
+	*index = tp->cap_admin_index;
+	*num = tp->cap_admin_num;
+	if (tp->mdev.common_len >= end) {
+		*index = vp_modern_avq_index(&tp->mdev);
+		*num = vp_modern_avq_num(&tp->mdev);
+		if (tp->cap_admin_num && (tp->cap_admin_index != *index ||
+					  tp->cap_admin_num != *num)) {
+			dev_err(&pdev->dev,
+				"admin virtqueues %u+%u or %u+%u: the common configuration and the vendor capability differ\n",
+				*index, *num, tp->cap_admin_index,
+				tp->cap_admin_num);
+			return -EINVAL;
+		}
+	}
+	num_queues = vp_modern_get_num_queues(&tp->mdev);
+	if (!*num || *index + *num > 65536 || *index < num_queues ||
+	    (tp->transport_index >= *index &&
+	     tp->transport_index - *index < *num)) {
+		dev_err(&pdev->dev,
+			"admin virtqueues %u+%u can't be there: %u other queues, transport virtqueue %u\n",
+			*index, *num, num_queues, tp->transport_index);
+		return -EINVAL;
+	}
+	*num = min_t(u16, *num, TVQ_PCI_ADMIN_VQS_MAX);
+	return 0;
+}
+
+/* Room for all queues; what the function says of them lasts beyond its reset. */
+static int tvq_pci_alloc_vqs(struct tvq_pci *tp)
+{
+	unsigned int i;
+	u16 index, num;
+	int err;
+
+	err = tvq_pci_find_admin(tp, &index, &num);
+	if (err)
+		return err;
+	if (tp->vqs) {
+		if (tp->num_vqs == 1 + num &&
+		    (!num || tp->vqs[TVQ_PCI_VQ_ADMIN].index == index))
+			return 0;
+		dev_err(&tvq_pci_dev(tp)->dev,
+			"other admin virtqueues after a reset\n");
+		return -EINVAL;
+	}
+	tp->vqs = kcalloc(1 + num, sizeof(*tp->vqs), GFP_KERNEL);
+	if (!tp->vqs)
+		return -ENOMEM;
+	tp->num_vqs = 1 + num;
+	for (i = 0; i < tp->num_vqs; i++) {
+		tp->vqs[i].tp = tp;
+		tp->vqs[i].index = index + i - TVQ_PCI_VQ_ADMIN;
+	}
+	tp->vqs[TVQ_PCI_VQ_TRANSPORT].index = tp->transport_index;
+	return 0;
+}
+
+static int tvq_pci_setup_vq(struct tvq_pci_vq *q)
+{
+	struct tvq_pci *tp = q->tp;
+	bool admin = q != &tp->vqs[TVQ_PCI_VQ_TRANSPORT];
 	struct virtqueue *vq;
 	void __iomem *notify;
 	u16 size;
-	int err;
 
-	size = vp_modern_get_queue_size(&tp->mdev, tp->vq_index);
+	size = vp_modern_get_queue_size(&tp->mdev, q->index);
 	if (size < 4 || !is_power_of_2(size)) {
-		dev_err(&pdev->dev, "a transport virtqueue of size %u\n", size);
+		dev_err(&tvq_pci_dev(tp)->dev, "%s virtqueue %u has size %u\n",
+			admin ? "admin" : "transport", q->index, size);
 		return -EINVAL;
 	}
-	vq = vring_create_virtqueue(tp->vq_index, size, SMP_CACHE_BYTES,
-				    &tp->vdev, true, true, false,
-				    tvq_pci_notify, tvq_pci_vq_callback,
-				    "transport");
+	vq = vring_create_virtqueue(q->index, size, SMP_CACHE_BYTES, &tp->vdev,
+				    true, true, false, tvq_pci_notify,
+				    admin ? tvq_pci_admin_callback :
+					    tvq_pci_transport_callback,
+				    admin ? "admin" : "transport");
 	if (!vq)
 		return -ENOMEM;
-	tp->vq = vq;
-	vp_modern_set_queue_size(&tp->mdev, tp->vq_index,
+	vp_modern_set_queue_size(&tp->mdev, q->index,
 				 virtqueue_get_vring_size(vq));
-	vp_modern_queue_address(&tp->mdev, tp->vq_index,
+	vp_modern_queue_address(&tp->mdev, q->index,
 				virtqueue_get_desc_addr(vq),
 				virtqueue_get_avail_addr(vq),
 				virtqueue_get_used_addr(vq));
-	notify = vp_modern_map_vq_notify(&tp->mdev, tp->vq_index, NULL);
+	notify = vp_modern_map_vq_notify(&tp->mdev, q->index, NULL);
 	if (!notify) {
-		err = -ENOMEM;
-		goto err_vq;
+		vring_del_virtqueue(vq);
+		return -ENOMEM;
 	}
 	vq->priv = (void __force *)notify;
-	err = -EBUSY;
-	if (vp_modern_queue_vector(&tp->mdev, tp->vq_index,
-				   TVQ_PCI_VECTOR_TRANSPORT) !=
-	    TVQ_PCI_VECTOR_TRANSPORT ||
-	    vp_modern_config_vector(&tp->mdev, TVQ_PCI_VECTOR_CONFIG) !=
-	    TVQ_PCI_VECTOR_CONFIG)
-		goto err_notify;
+	q->vq = vq;
 	return 0;
+}
 
-err_notify:
-	if (!tp->mdev.notify_base)
-		pci_iounmap(pdev, notify);
-err_vq:
-	vring_del_virtqueue(vq);
-	tp->vq = NULL;
+static int tvq_pci_setup_vqs(struct tvq_pci *tp)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < tp->num_vqs; i++)
+		err = tvq_pci_setup_vq(&tp->vqs[i]);
 	return err;
 }
 
-static void tvq_pci_del_vq(struct tvq_pci *tp)
+static void tvq_pci_del_vqs(struct tvq_pci *tp)
 {
-	if (!tp->mdev.notify_base)
-		pci_iounmap(tvq_pci_dev(tp), (void __iomem *)tp->vq->priv);
-	vring_del_virtqueue(tp->vq);
-	tp->vq = NULL;
+	unsigned int i;
+
+	for (i = 0; i < tp->num_vqs; i++) {
+		struct tvq_pci_vq *q = &tp->vqs[i];
+
+		if (!q->vq)
+			continue;
+		if (!tp->mdev.notify_base)
+			pci_iounmap(tvq_pci_dev(tp),
+				    (void __iomem *)q->vq->priv);
+		vring_del_virtqueue(q->vq);
+		q->vq = NULL;
+	}
 }
 
 static void tvq_pci_free_irqs(struct tvq_pci *tp)
 {
-	struct pci_dev *pdev = tvq_pci_dev(tp);
-
-	while (tp->num_irqs) {
-		unsigned int i = --tp->num_irqs;
-
-		free_irq(pci_irq_vector(pdev, i),
-			 i == TVQ_PCI_VECTOR_CONFIG ? (void *)tp : tp->vq);
-	}
+	while (tp->num_irqs)
+		free_irq(pci_irq_vector(tvq_pci_dev(tp), --tp->num_irqs), tp);
 }
 
+/* As many as there are, for the function has them and the CPUs, too. */
 static int tvq_pci_request_irqs(struct tvq_pci *tp)
 {
+	static const char * const names[] = {
+		[TVQ_PCI_VECTOR_CONFIG] = "virtio_tvq-config",
+		[TVQ_PCI_VECTOR_TRANSPORT] = "virtio_tvq-transport",
+		[TVQ_PCI_VECTOR_ADMIN] = "virtio_tvq-admin",
+	};
 	struct pci_dev *pdev = tvq_pci_dev(tp);
-	int err;
+	unsigned int i;
+	int irq, err;
 
-	err = request_irq(pci_irq_vector(pdev, TVQ_PCI_VECTOR_CONFIG),
-			  tvq_pci_config_interrupt, 0, "virtio_tvq-config", tp);
-	if (err)
-		return err;
-	tp->num_irqs++;
-	err = request_irq(pci_irq_vector(pdev, TVQ_PCI_VECTOR_TRANSPORT),
-			  vring_interrupt, 0, "virtio_tvq-transport", tp->vq);
-	if (err) {
-		tvq_pci_free_irqs(tp);
-		return err;
+	for (i = 0; (irq = pci_irq_vector(pdev, i)) >= 0; i++) {
+		err = request_irq(irq, i == TVQ_PCI_VECTOR_CONFIG ?
+				  tvq_pci_config_interrupt :
+				  tvq_pci_vq_interrupt, 0,
+				  names[min(i, TVQ_PCI_VECTOR_ADMIN)], tp);
+		if (err && i < TVQ_PCI_MIN_VECTORS) {
+			tvq_pci_free_irqs(tp);
+			return err;
+		}
+		if (err)
+			break;
+		tp->num_irqs++;
 	}
-	tp->num_irqs++;
 	return 0;
+}
+
+/* Tell the function which vector is whose. */
+static int tvq_pci_set_vectors(struct tvq_pci *tp)
+{
+	unsigned int spare = tp->num_irqs - TVQ_PCI_VECTOR_ADMIN;
+	unsigned int i;
+	u16 vector;
+
+	if (vp_modern_config_vector(&tp->mdev, TVQ_PCI_VECTOR_CONFIG) !=
+	    TVQ_PCI_VECTOR_CONFIG)
+		goto err;
+	for (i = 0; i < tp->num_vqs; i++) {
+		struct tvq_pci_vq *q = &tp->vqs[i];
+
+		vector = TVQ_PCI_VECTOR_TRANSPORT;
+		if (i >= TVQ_PCI_VQ_ADMIN && spare)
+			vector = TVQ_PCI_VECTOR_ADMIN +
+				 (i - TVQ_PCI_VQ_ADMIN) % spare;
+		if (vp_modern_queue_vector(&tp->mdev, q->index, vector) !=
+		    vector)
+			goto err;
+		/* Nothing interrupts yet: the queue is not enabled. */
+		q->irq = pci_irq_vector(tvq_pci_dev(tp), vector);
+	}
+	return 0;
+
+err:
+	dev_err(&tvq_pci_dev(tp)->dev, "refuses an interrupt vector\n");
+	return -EBUSY;
 }
 
 /* No DMA and no interrupt any more; what was set up is still there. */
@@ -473,8 +632,7 @@ static void tvq_pci_stop_function(struct tvq_pci *tp)
 
 static void tvq_pci_free_function(struct tvq_pci *tp)
 {
-	if (tp->vq)
-		tvq_pci_del_vq(tp);
+	tvq_pci_del_vqs(tp);
 	pci_free_irq_vectors(tvq_pci_dev(tp));
 }
 
@@ -494,9 +652,12 @@ static void tvq_pci_down(struct tvq_pci *tp)
 		tvq_mgmt_destroy(tp->mgmt);
 	tp->mgmt = NULL;
 	tvq_pci_free_function(tp);
+	kfree(tp->vqs);
+	tp->vqs = NULL;
+	tp->num_vqs = 0;
 }
 
-/* From any state to one where the transport virtqueue only has to be enabled. */
+/* From any state to one where the virtqueues only have to be enabled. */
 static int tvq_pci_setup_function(struct tvq_pci *tp)
 {
 	struct pci_dev *pdev = tvq_pci_dev(tp);
@@ -509,28 +670,38 @@ static int tvq_pci_setup_function(struct tvq_pci *tp)
 	err = tvq_pci_negotiate(tp);
 	if (err)
 		return err;
-	err = pci_alloc_irq_vectors(pdev, TVQ_PCI_NUM_VECTORS,
-				    TVQ_PCI_NUM_VECTORS, PCI_IRQ_MSIX);
+	err = tvq_pci_alloc_vqs(tp);
+	if (err)
+		return err;
+	err = pci_alloc_irq_vectors(pdev, TVQ_PCI_MIN_VECTORS,
+				    TVQ_PCI_VECTOR_ADMIN + tp->num_vqs -
+				    TVQ_PCI_VQ_ADMIN, PCI_IRQ_MSIX);
 	if (err < 0) {
 		dev_err(&pdev->dev, "needs %d MSI-X vectors: %pe\n",
-			TVQ_PCI_NUM_VECTORS, ERR_PTR(err));
+			TVQ_PCI_MIN_VECTORS, ERR_PTR(err));
 		return err;
 	}
-	return tvq_pci_setup_vq(tp);
+	return tvq_pci_setup_vqs(tp);
 }
 
 /* And from there to one that carries commands. */
 static int tvq_pci_start_function(struct tvq_pci *tp)
 {
-	int err = tvq_pci_request_irqs(tp);
+	unsigned int i;
+	int err;
 
+	err = tvq_pci_request_irqs(tp);
 	if (err)
 		return err;
-	vp_modern_set_queue_enable(&tp->mdev, tp->vq_index, true);
+	err = tvq_pci_set_vectors(tp);
+	if (err)
+		return err;
+	for (i = 0; i < tp->num_vqs; i++)
+		vp_modern_set_queue_enable(&tp->mdev, tp->vqs[i].index, true);
 	vp_modern_set_status(&tp->mdev,
 			     vp_modern_get_status(&tp->mdev) |
 			     VIRTIO_CONFIG_S_DRIVER_OK);
-	/* The queue may have been made broken until now (notification hardening). */
+	/* Queues may have been made broken until now (notification hardening). */
 	__virtio_unbreak_device(&tp->vdev);
 	return 0;
 }
@@ -576,27 +747,45 @@ static int tvq_pci_mgmt_reset(void *link)
 	return tvq_pci_thaw(link);
 }
 
+static unsigned int tvq_pci_num_vfs(void *link)
+{
+	return pci_num_vf(tvq_pci_dev(link));
+}
+
 static const struct tvq_mgmt_ops tvq_pci_mgmt_ops = {
 	.needs_reset = tvq_pci_needs_reset,
 	.cut_off = tvq_pci_cut_off,
 	.reset = tvq_pci_mgmt_reset,
+	.num_vfs = tvq_pci_num_vfs,
 };
 
 static int tvq_pci_up(struct tvq_pci *tp)
 {
+	struct tvq_queue admin[TVQ_PCI_ADMIN_VQS_MAX];
 	struct tvq_mgmt_params params = {
+		.admin = admin,
 		.parent = &tvq_pci_dev(tp)->dev,
 		.link_ops = &tvq_pci_link_ops,
 		.ops = &tvq_pci_mgmt_ops,
 		.link = tp,
 		.timeout_ms = clamp(timeout_ms, 10u, 600000u),
 	};
+	unsigned int i;
 	int err;
 
 	err = tvq_pci_setup_function(tp);
 	if (err)
 		goto err_down;
-	params.slots = virtqueue_get_vring_size(tp->vq);
+	params.queue.link = &tp->vqs[TVQ_PCI_VQ_TRANSPORT];
+	params.queue.slots =
+		virtqueue_get_vring_size(tp->vqs[TVQ_PCI_VQ_TRANSPORT].vq);
+	params.num_admin = tp->num_vqs - TVQ_PCI_VQ_ADMIN;
+	for (i = 0; i < params.num_admin; i++) {
+		struct tvq_pci_vq *q = &tp->vqs[TVQ_PCI_VQ_ADMIN + i];
+
+		admin[i].link = q;
+		admin[i].slots = virtqueue_get_vring_size(q->vq);
+	}
 	params.doorbells = tp->doorbells;
 	params.doorbells_offset = tp->doorbells_offset;
 	params.doorbells_len = tp->doorbells_len;
@@ -670,6 +859,7 @@ static void tvq_pci_remove(struct pci_dev *pdev)
 {
 	struct tvq_pci *tp = pci_get_drvdata(pdev);
 
+	pci_disable_sriov(pdev);
 	tvq_pci_down(tp);
 	tvq_pci_unmap_doorbells(tp);
 	vp_modern_remove(&tp->mdev);
@@ -716,6 +906,67 @@ static const struct pci_error_handlers tvq_pci_err_handlers = {
 	.reset_done = tvq_pci_reset_done,
 };
 
+static int tvq_pci_enable_vfs(struct tvq_pci *tp, int num_vfs)
+{
+	struct pci_dev *pdev = tvq_pci_dev(tp);
+	int err;
+
+	if (!__virtio_test_bit(&tp->vdev, VIRTIO_F_SR_IOV)) {
+		dev_err(&pdev->dev, "does not offer VIRTIO_F_SR_IOV\n");
+		return -EOPNOTSUPP;
+	}
+	if (pci_vfs_assigned(pdev))
+		return -EPERM;
+	if (!num_vfs) {
+		pci_disable_sriov(pdev);
+		return 0;
+	}
+	err = pci_enable_sriov(pdev, num_vfs);
+	if (err)
+		return err;
+	/* Without admin commands they are what the device makes of them. */
+	tvq_member_use_vfs(tp->mgmt);
+	return num_vfs;
+}
+
+static int tvq_pci_sriov_configure(struct pci_dev *pdev, int num_vfs)
+{
+	struct tvq_pci *tp = pci_get_drvdata(pdev);
+	int ret;
+
+	if (!tvq_mgmt_try_enter(tp->mgmt))
+		return -EAGAIN;
+	ret = tvq_pci_enable_vfs(tp, num_vfs);
+	tvq_mgmt_leave(tp->mgmt);
+	return ret;
+}
+
+/* 0 where nobody can say: without virtual functions, there is no group of them. */
+static u32 tvq_pci_vf_total_msix(struct pci_dev *pdev)
+{
+	struct tvq_pci *tp = pci_get_drvdata(pdev);
+	u32 total = 0;
+
+	if (!pci_num_vf(pdev) || !tvq_mgmt_try_enter(tp->mgmt))
+		return 0;
+	if (tvq_member_vf_vectors_total(tp->mgmt, &total))
+		total = 0;
+	tvq_mgmt_leave(tp->mgmt);
+	return total;
+}
+
+static int tvq_pci_set_vf_msix(struct pci_dev *vf, int count)
+{
+	struct tvq_pci *tp = pci_get_drvdata(pci_physfn(vf));
+	int err;
+
+	if (!tvq_mgmt_try_enter(tp->mgmt))
+		return -EAGAIN;
+	err = tvq_member_set_vf_vectors(tp->mgmt, pci_iov_vf_id(vf) + 1, count);
+	tvq_mgmt_leave(tp->mgmt);
+	return err;
+}
+
 static const struct pci_device_id tvq_pci_ids[] = {
 	{ PCI_DEVICE(PCI_VENDOR_ID_REDHAT_QUMRANET, VIRTIO_TVQ_PCI_DEVICE_ID) },
 	{}
@@ -729,6 +980,9 @@ static struct pci_driver tvq_pci_driver = {
 	.remove = tvq_pci_remove,
 	.shutdown = tvq_pci_shutdown,
 	.err_handler = &tvq_pci_err_handlers,
+	.sriov_configure = tvq_pci_sriov_configure,
+	.sriov_get_vf_total_msix = tvq_pci_vf_total_msix,
+	.sriov_set_msix_vec_count = tvq_pci_set_vf_msix,
 	.driver.pm = pm_sleep_ptr(&tvq_pci_pm_ops),
 };
 
@@ -739,6 +993,7 @@ static int __init tvq_init(void)
 	err = tvq_bus_init();
 	if (err)
 		return err;
+	tvq_debugfs_init();
 	err = tvq_virtio_init();
 	if (err)
 		goto err_bus;
@@ -750,6 +1005,7 @@ static int __init tvq_init(void)
 err_virtio:
 	tvq_virtio_exit();
 err_bus:
+	tvq_debugfs_exit();
 	tvq_bus_exit();
 	return err;
 }
@@ -759,6 +1015,7 @@ static void __exit tvq_exit(void)
 {
 	pci_unregister_driver(&tvq_pci_driver);
 	tvq_virtio_exit();
+	tvq_debugfs_exit();
 	tvq_bus_exit();
 }
 module_exit(tvq_exit);

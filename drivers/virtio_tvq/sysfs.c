@@ -6,6 +6,7 @@
 #include <linux/kobject.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
+#include <linux/virtio_ids.h>
 #include <linux/virtio_tvq.h>
 
 #include "bus.h"
@@ -169,21 +170,101 @@ static ssize_t features_show(struct device *dev, struct device_attribute *attr,
 {
 	const u64 *features = to_tvq_device(dev)->features;
 
-	return sysfs_emit(buf, "0x%016llx%016llx\n", features[1], features[0]);
+	return sysfs_emit(buf, "0x%016llx%016llx\n", READ_ONCE(features[1]),
+			  READ_ONCE(features[0]));
 }
-static DEVICE_ATTR_RO(features);
+
+/* What is provisioned can be set by admin commands, where these are there. */
+static ssize_t tvq_member_store(struct device *dev, u16 attribute,
+				const char *buf, size_t count)
+{
+	union tvq_member_value value;
+	int err;
+
+	err = tvq_value_parse(attribute, buf, count, &value);
+	if (!err)
+		err = tvq_member_set(to_tvq_device(dev), attribute, &value);
+	return err ?: count;
+}
+
+static ssize_t features_store(struct device *dev, struct device_attribute *attr,
+			      const char *buf, size_t count)
+{
+	return tvq_member_store(dev, VIRTIO_TVQ_MEMBER_FEATURES, buf, count);
+}
+static DEVICE_ATTR_RW(features);
+
+static ssize_t features_possible_show(struct device *dev,
+				      struct device_attribute *attr, char *buf)
+{
+	union tvq_member_value value;
+	int err;
+
+	err = tvq_member_get(to_tvq_device(dev),
+			     VIRTIO_TVQ_MEMBER_FEATURES_POSSIBLE, &value);
+	return err ?: sysfs_emit(buf, "0x%016llx%016llx\n", value.features[1],
+				 value.features[0]);
+}
+static DEVICE_ATTR_RO(features_possible);
+
+static ssize_t mac_show(struct device *dev, struct device_attribute *attr,
+			char *buf)
+{
+	union tvq_member_value value;
+	int err;
+
+	err = tvq_member_get(to_tvq_device(dev), VIRTIO_TVQ_MEMBER_MAC, &value);
+	return err ?: sysfs_emit(buf, "%pM\n", value.mac);
+}
+
+static ssize_t mac_store(struct device *dev, struct device_attribute *attr,
+			 const char *buf, size_t count)
+{
+	return tvq_member_store(dev, VIRTIO_TVQ_MEMBER_MAC, buf, count);
+}
+static DEVICE_ATTR_RW(mac);
+
+/* Numbers, by the names of their attributes. */
+enum {
+	TVQ_MEMBER_mtu = VIRTIO_TVQ_MEMBER_MTU,
+	TVQ_MEMBER_vqs = VIRTIO_TVQ_MEMBER_VQS,
+	TVQ_MEMBER_vectors = VIRTIO_TVQ_MEMBER_VECTORS,
+};
+
+#define TVQ_MEMBER_ATTR_RW(_name)					\
+static ssize_t _name##_show(struct device *dev,				\
+			    struct device_attribute *attr, char *buf)	\
+{									\
+	union tvq_member_value value;					\
+	int err = tvq_member_get(to_tvq_device(dev), TVQ_MEMBER_##_name, \
+				 &value);				\
+									\
+	return err ?: sysfs_emit(buf, "%u\n", value.number);		\
+}									\
+									\
+static ssize_t _name##_store(struct device *dev,			\
+			     struct device_attribute *attr,		\
+			     const char *buf, size_t count)		\
+{									\
+	return tvq_member_store(dev, TVQ_MEMBER_##_name, buf, count);	\
+}									\
+static DEVICE_ATTR_RW(_name)
+
+TVQ_MEMBER_ATTR_RW(mtu);
+TVQ_MEMBER_ATTR_RW(vqs);
+TVQ_MEMBER_ATTR_RW(vectors);
 
 static ssize_t num_vqs_show(struct device *dev, struct device_attribute *attr,
 			    char *buf)
 {
-	return sysfs_emit(buf, "%u\n", to_tvq_device(dev)->num_vqs);
+	return sysfs_emit(buf, "%u\n", READ_ONCE(to_tvq_device(dev)->num_vqs));
 }
 static DEVICE_ATTR_RO(num_vqs);
 
 static ssize_t num_vectors_show(struct device *dev,
 				struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%u\n", to_tvq_device(dev)->num_vectors);
+	return sysfs_emit(buf, "%u\n", READ_ONCE(to_tvq_device(dev)->num_vectors));
 }
 static DEVICE_ATTR_RO(num_vectors);
 
@@ -233,13 +314,39 @@ static struct attribute *tvq_device_attrs[] = {
 	&dev_attr_features.attr,
 	&dev_attr_num_vqs.attr,
 	&dev_attr_num_vectors.attr,
+	&dev_attr_features_possible.attr,
+	&dev_attr_mac.attr,
+	&dev_attr_mtu.attr,
+	&dev_attr_vqs.attr,
+	&dev_attr_vectors.attr,
 #if TVQ_HAVE_DRIVER_OVERRIDE_ATTR
 	&dev_attr_driver_override.attr,
 #endif
 	NULL
 };
 
+/* What there is, and what can be written, is a matter of the device's admin commands. */
+static umode_t tvq_device_attr_visible(struct kobject *kobj,
+				       struct attribute *attr, int n)
+{
+	struct tvq_device *tdev = to_tvq_device(kobj_to_dev(kobj));
+	bool net = attr == &dev_attr_mac.attr || attr == &dev_attr_mtu.attr;
+
+	if (net || attr == &dev_attr_vqs.attr || attr == &dev_attr_vectors.attr ||
+	    attr == &dev_attr_features_possible.attr) {
+		if (!tvq_member_can(tdev, VIRTIO_TVQ_ADMIN_CMD_MEMBER_GET) ||
+		    (net && tdev->type != VIRTIO_ID_NET))
+			return 0;
+	} else if (attr != &dev_attr_features.attr) {
+		return attr->mode;
+	}
+	if (!tvq_member_can(tdev, VIRTIO_TVQ_ADMIN_CMD_MEMBER_SET))
+		return attr->mode & ~0222;
+	return attr->mode;
+}
+
 static const struct attribute_group tvq_device_group = {
+	.is_visible = tvq_device_attr_visible,
 	.attrs = tvq_device_attrs,
 };
 

@@ -16,6 +16,7 @@
 #include <linux/workqueue.h>
 #include <uapi/linux/virtio_tvq.h>
 
+struct dentry;
 struct tvq_cmdq;
 struct tvq_irqs;
 struct tvq_mgmt;
@@ -51,8 +52,9 @@ enum tvq_device_flags {
  *	core does not keep it; guarded by @override_lock
  * @override_lock: guards @driver_override
  *
- * What stands before "private" does not change while the device exists,
- * @driver_override apart.
+ * What stands before "private" does not change while the device is bound to a driver,
+ * @driver_override apart. @features, @num_vqs, @num_vectors and @vq_size may do so,
+ * under the device lock, while it is not.
  */
 struct tvq_device {
 	struct device dev;
@@ -88,6 +90,10 @@ struct tvq_device {
 	struct delayed_work config_work;
 	struct work_struct fail_work;
 	struct work_struct recover_work;
+	/* private: member.c's and debugfs.c's */
+	struct mutex member_lock;	/* serialises admin commands; guards stopped */
+	bool stopped;
+	struct dentry *debugfs;
 	/* private: irq.c's */
 	struct tvq_irqs *irqs;
 };
