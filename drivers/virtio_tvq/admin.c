@@ -133,6 +133,23 @@ static const char *tvq_admin_command_name(u16 opcode)
 	return tvq_admin_command[opcode];
 }
 
+VISIBLE_IF_KUNIT const char *tvq_admin_status_name(u16 status)
+{
+	if (status >= ARRAY_SIZE(tvq_admin_status) ||
+	    !tvq_admin_status[status].name)
+		return "unknown";
+	return tvq_admin_status[status].name;
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_admin_status_name);
+
+VISIBLE_IF_KUNIT const char *tvq_admin_qualifier_name(u16 qualifier)
+{
+	if (qualifier >= ARRAY_SIZE(tvq_admin_qualifier))
+		return "unknown";
+	return tvq_admin_qualifier[qualifier];
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_admin_qualifier_name);
+
 /* The group's place in tvq_admin_groups, or -1. */
 static int tvq_admin_group(u16 type)
 {
@@ -223,7 +240,6 @@ static int tvq_admin_result(struct tvq_admin *admin, struct tvq_msg *msg)
 	const struct virtio_admin_cmd_status *in = msg->in;
 	u16 opcode = le16_to_cpu(hdr->opcode);
 	u16 group = le16_to_cpu(hdr->group_type);
-	const char *status_name = "unknown", *qualifier_name = "unknown";
 	u16 status, qualifier;
 	int err = -EINVAL;	/* what a status is that nobody knows */
 
@@ -239,25 +255,23 @@ static int tvq_admin_result(struct tvq_admin *admin, struct tvq_msg *msg)
 		return 0;
 
 	if (status < ARRAY_SIZE(tvq_admin_status) &&
-	    tvq_admin_status[status].name) {
+	    tvq_admin_status[status].name)
 		err = tvq_admin_status[status].err;
-		status_name = tvq_admin_status[status].name;
-	}
-	if (qualifier < ARRAY_SIZE(tvq_admin_qualifier))
-		qualifier_name = tvq_admin_qualifier[qualifier];
 	/* Whether a group is there, and when to try again, are questions. */
 	if (opcode == VIRTIO_ADMIN_CMD_LIST_QUERY || err == -EAGAIN)
 		dev_dbg(admin->dev,
 			"admin command %s, group %#x, member %llu: status %s (%u), qualifier %s (%u)\n",
 			tvq_admin_command_name(opcode), group,
-			le64_to_cpu(hdr->group_member_id), status_name, status,
-			qualifier_name, qualifier);
+			le64_to_cpu(hdr->group_member_id),
+			tvq_admin_status_name(status), status,
+			tvq_admin_qualifier_name(qualifier), qualifier);
 	else
 		dev_err_ratelimited(admin->dev,
 				    "admin command %s, group %#x, member %llu: status %s (%u), qualifier %s (%u)\n",
 				    tvq_admin_command_name(opcode), group,
 				    le64_to_cpu(hdr->group_member_id),
-				    status_name, status, qualifier_name,
+				    tvq_admin_status_name(status), status,
+				    tvq_admin_qualifier_name(qualifier),
 				    qualifier);
 	return err;
 }

@@ -161,4 +161,9 @@ int tvq_admin_member_set(struct tvq_admin *admin,
 			 const struct tvq_member *member, u16 attribute,
 			 const union tvq_member_value *value);
 
+#if IS_ENABLED(CONFIG_KUNIT)
+const char *tvq_admin_status_name(u16 status);
+const char *tvq_admin_qualifier_name(u16 qualifier);
+#endif
+
 #endif /* _VIRTIO_TVQ_ADMIN_H */

@@ -246,6 +246,67 @@ static void destroy_nul(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, tvq_destroy_parse("a\0b", 3, &id, name), -EINVAL);
 }
 
+struct value_case {
+	const char *text;
+	u16 attribute;
+	int err;
+	u64 number;
+};
+
+static const struct value_case value_cases[] = {
+	{ "68", VIRTIO_TVQ_MEMBER_MTU, 0, 68 },
+	{ "0xffff\n", VIRTIO_TVQ_MEMBER_MTU, 0, 65535 },
+	{ "67", VIRTIO_TVQ_MEMBER_MTU, -ERANGE },
+	{ "65536", VIRTIO_TVQ_MEMBER_MTU, -ERANGE },
+	{ "", VIRTIO_TVQ_MEMBER_MTU, -EINVAL },
+	{ "\n", VIRTIO_TVQ_MEMBER_MTU, -EINVAL },
+	{ "1500 1", VIRTIO_TVQ_MEMBER_MTU, -EINVAL },
+	{ "-1", VIRTIO_TVQ_MEMBER_VQS, -EINVAL },
+	{ "0", VIRTIO_TVQ_MEMBER_VQS, -ERANGE },
+	{ "1024", VIRTIO_TVQ_MEMBER_VQS, 0, 1024 },
+	{ "1025", VIRTIO_TVQ_MEMBER_VQS, -ERANGE },
+	{ "0", VIRTIO_TVQ_MEMBER_VECTORS, -ERANGE },
+	{ "2048\n", VIRTIO_TVQ_MEMBER_VECTORS, 0, 2048 },
+	{ "2049", VIRTIO_TVQ_MEMBER_VECTORS, -ERANGE },
+	{ "0x300000020", VIRTIO_TVQ_MEMBER_FEATURES, 0, 0x300000020 },
+	{ "0x00000000000000000000000300000020\n", VIRTIO_TVQ_MEMBER_FEATURES, 0,
+	  0x300000020 },
+	{ "0x200000020", VIRTIO_TVQ_MEMBER_FEATURES, -EINVAL },
+	{ "300000020", VIRTIO_TVQ_MEMBER_FEATURES, -EINVAL },
+	{ "02:00:00:00:00:01\n", VIRTIO_TVQ_MEMBER_MAC, 0, 0x010000000002 },
+	{ "03:00:00:00:00:01", VIRTIO_TVQ_MEMBER_MAC, -EINVAL },
+	{ "02:00:00:00:00:1", VIRTIO_TVQ_MEMBER_MAC, -EINVAL },
+	{ "1", VIRTIO_TVQ_MEMBER_FEATURES_POSSIBLE, -EINVAL },
+	{ "1", VIRTIO_TVQ_MEMBER_VECTORS_TOTAL, -EINVAL },
+	{ "1", 7, -EINVAL },
+	{ "0000000000000000000000000000000000000001", VIRTIO_TVQ_MEMBER_VQS,
+	  -EINVAL },
+};
+
+static void value_desc(const struct value_case *c, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%u %.*s", c->attribute,
+		 (int)strcspn(c->text, "\n"), c->text);
+}
+
+KUNIT_ARRAY_PARAM(value, value_cases, value_desc);
+
+static void value_word(struct kunit *test)
+{
+	const struct value_case *c = test->param_value;
+	union tvq_member_value value;
+
+	KUNIT_ASSERT_EQ(test, tvq_value_parse(c->attribute, c->text,
+					      strlen(c->text), &value), c->err);
+	if (!c->err) {
+		KUNIT_EXPECT_EQ(test, value.features[0], c->number);
+		KUNIT_EXPECT_EQ(test, value.features[1], 0);
+	}
+	/* A NUL ends no string here. */
+	KUNIT_EXPECT_EQ(test, tvq_value_parse(VIRTIO_TVQ_MEMBER_VQS, "1\0x", 3,
+					      &value), -EINVAL);
+}
+
 static struct kunit_case create_cases[] = {
 	KUNIT_CASE_PARAM(create_bad, create_bad_gen_params),
 	KUNIT_CASE(create_all_of_blk),
@@ -254,6 +315,7 @@ static struct kunit_case create_cases[] = {
 	KUNIT_CASE(create_length),
 	KUNIT_CASE_PARAM(destroy_word, destroy_word_gen_params),
 	KUNIT_CASE(destroy_nul),
+	KUNIT_CASE_PARAM(value_word, value_gen_params),
 	{}
 };
 

@@ -618,6 +618,29 @@ static void spread_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, tvq_irq_spread(NULL, 0), 0);
 }
 
+/* Somebody else has written the device's table: all of it is sent again. */
+static void resend(struct kunit *test)
+{
+	struct bed *bed = start_live(test, VECTORS, LONG_MS);
+	struct fake_cmd cmd;
+	unsigned int i;
+
+	tvq_irqs_resend(bed->irqs);
+	expect_set(test, bed, &cmd, 0, VECTORS);
+	for (i = 0; i < VECTORS; i++)
+		expect_entry(test, &cmd, i, ADDRESS(i), DATA(i), false);
+	/* And once more, if that happens before the device has taken it. */
+	tvq_irqs_resend(bed->irqs);
+	answer(bed, &cmd, 0);
+	expect_set(test, bed, &cmd, 0, VECTORS);
+	answer(bed, &cmd, 0);
+	expect_quiet(test, bed);
+
+	tvq_irqs_live(bed->irqs, false);
+	tvq_irqs_resend(bed->irqs);
+	expect_quiet(test, bed);
+}
+
 static struct kunit_case irq_cases[] = {
 	KUNIT_CASE(masked_at_first),
 	KUNIT_CASE(not_live),
@@ -627,6 +650,7 @@ static struct kunit_case irq_cases[] = {
 	KUNIT_CASE(no_change_costs_nothing),
 	KUNIT_CASE(reset_forgets),
 	KUNIT_CASE(reset_while_in_flight),
+	KUNIT_CASE(resend),
 	KUNIT_CASE(long_table),
 	KUNIT_CASE(post_fails),
 	KUNIT_CASE_PARAM(refused, refused_gen_params),
