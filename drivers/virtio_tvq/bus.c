@@ -905,6 +905,7 @@ void tvq_device_redescribe(struct tvq_device *tdev, const struct tvq_info *info)
 	kfree(tdev->vq_size);
 	tdev->vq_size = info->vq_size;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_device_redescribe);
 
 /**
  * tvq_device_state_set() - the device's state was put in from elsewhere

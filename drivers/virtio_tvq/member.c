@@ -6,6 +6,7 @@
 #include <linux/bitmap.h>
 #include <linux/slab.h>
 #include <linux/virtio_tvq.h>
+#include <kunit/visibility.h>
 
 #include "bus.h"
 #include "mgmt.h"
@@ -82,6 +83,7 @@ void tvq_member_start(struct tvq_mgmt *mgmt)
 	if (mgmt->ops->num_vfs(mgmt->link))
 		tvq_member_use_vfs(mgmt);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_member_start);
 
 /**
  * tvq_member_use_vfs() - virtual functions have been enabled
@@ -98,6 +100,7 @@ int tvq_member_use_vfs(struct tvq_mgmt *mgmt)
 		return -EOPNOTSUPP;
 	return tvq_member_use(mgmt, VIRTIO_ADMIN_GROUP_TYPE_SRIOV, "SR-IOV");
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_member_use_vfs);
 
 /**
  * tvq_member_vf_vectors_total() - MSI-X vectors of all virtual functions together
@@ -125,6 +128,7 @@ int tvq_member_vf_vectors_total(struct tvq_mgmt *mgmt, u32 *total)
 		*total = value.number;
 	return err;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_member_vf_vectors_total);
 
 /**
  * tvq_member_set_vf_vectors() - set the number of MSI-X vectors of a virtual function
@@ -149,6 +153,7 @@ int tvq_member_set_vf_vectors(struct tvq_mgmt *mgmt, unsigned int vf,
 	return tvq_admin_member_set(mgmt->admin, &member,
 				    VIRTIO_TVQ_MEMBER_VECTORS, &value);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_member_set_vf_vectors);
 
 static struct tvq_member tvq_member_of(struct tvq_device *tdev)
 {
@@ -172,6 +177,7 @@ bool tvq_member_can(struct tvq_device *tdev, u16 opcode)
 					   VIRTIO_TVQ_ADMIN_GROUP_MANAGED,
 					   opcode);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_member_can);
 
 /**
  * tvq_member_get() - what a managed device is provisioned with
@@ -194,6 +200,7 @@ int tvq_member_get(struct tvq_device *tdev, u16 attribute,
 	tvq_mgmt_leave(tdev->mgmt);
 	return err;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_member_get);
 
 /* Of a device without a driver. */
 static int tvq_member_provision(struct tvq_device *tdev, u16 attribute,
@@ -244,6 +251,7 @@ int tvq_member_set(struct tvq_device *tdev, u16 attribute,
 	tvq_mgmt_leave(tdev->mgmt);
 	return err;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_member_set);
 
 /**
  * tvq_member_stopped() - has the device been stopped
@@ -257,6 +265,7 @@ bool tvq_member_stopped(struct tvq_device *tdev)
 	guard(mutex)(&tdev->member_lock);
 	return tdev->stopped;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_member_stopped);
 
 static int tvq_member_do_set_mode(struct tvq_device *tdev, bool stopped)
 {
@@ -293,6 +302,7 @@ int tvq_member_set_mode(struct tvq_device *tdev, bool stopped)
 	tvq_mgmt_leave(tdev->mgmt);
 	return err;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_member_set_mode);
 
 /**
  * tvq_member_resume() - let a managed device go on, if it was stopped
@@ -317,6 +327,7 @@ void tvq_member_resume(struct tvq_device *tdev)
 	tdev->stopped = false;
 	tvq_device_fail(tdev);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_member_resume);
 
 /* An object for parts, which has nothing left of an earlier one. */
 static int tvq_member_new_object(struct tvq_admin *admin,
@@ -384,6 +395,7 @@ int tvq_member_get_parts(struct tvq_device *tdev, void **parts)
 	tvq_mgmt_leave(tdev->mgmt);
 	return len;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_member_get_parts);
 
 static int tvq_member_do_set_parts(struct tvq_device *tdev, const void *parts,
 				   size_t len)
@@ -436,3 +448,4 @@ int tvq_member_set_parts(struct tvq_device *tdev, const void *parts, size_t len)
 	tvq_mgmt_leave(tdev->mgmt);
 	return err;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_member_set_parts);

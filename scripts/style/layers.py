@@ -56,8 +56,8 @@ RULES = [
          r"(?!(xfer|cmd|admin)\.c$|xfer\.h$)",
          r'^\s*#\s*include\s+"xfer\.h"',
          [(DRIVER + name, '#include "xfer.h"\n')
-          for name in ("bus.c", "mgmt.c", "irq.c", "virtio.c", "pci.c",
-                       "sysfs.c")],
+          for name in ("bus.c", "mgmt.c", "member.c", "irq.c", "virtio.c",
+                       "pci.c", "sysfs.c")],
          raw=True),
     rule("engine-call",
          "only the typed commands use the engine",
@@ -121,9 +121,11 @@ RULES = [
          "only the typed commands, and of the capability pci.c, know how "
          "things lie in memory",
          r"(?!(cmd|admin)\.c$)",
-         r"\bstruct\s+virtio_tvq_\w+",
+         r"\bstruct\s+virtio_(tvq_|admin_|dev_part|resource_obj)\w*",
          [fault("bus.c", "struct virtio_tvq_hdr hdr;"),
-          fault("mgmt.c", "struct virtio_tvq_limits l;")],
+          fault("mgmt.c", "struct virtio_tvq_limits l;"),
+          fault("member.c", "struct virtio_dev_part_hdr hdr;"),
+          fault("debugfs.c", "struct virtio_admin_cmd_hdr hdr;")],
          but=r"pci\.c:tvq_pci_read_cap$"),
 ]
 

@@ -298,6 +298,44 @@ static void override_keeps_away(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, tdev->dev.driver);
 }
 
+/* Provisioned otherwise: what a driver then finds is the new description. */
+static void redescribed(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = new_device(test, 0, "nobody");
+	struct tvq_info info = {
+		.id = 7,
+		.type = 99,
+		.name = "kunit",
+		.features = { 0x300000001, 2 },
+		.num_vqs = 3,
+		.num_vectors = 4,
+		.config_len = 2,
+		.config_generation = 77,
+	};
+	u8 config[3];
+
+	KUNIT_ASSERT_EQ(test, tvq_device_add(tdev), 0);
+	info.config = kmemdup("\10\11", 2, GFP_KERNEL);
+	info.vq_size = kcalloc(3, sizeof(u16), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, info.config);
+	KUNIT_ASSERT_NOT_NULL(test, info.vq_size);
+	info.vq_size[2] = 64;
+	device_lock(&tdev->dev);
+	tvq_device_redescribe(tdev, &info);
+	device_unlock(&tdev->dev);
+	KUNIT_EXPECT_EQ(test, tdev->features[0], 0x300000001ull);
+	KUNIT_EXPECT_EQ(test, tdev->features[1], 2ull);
+	KUNIT_EXPECT_EQ(test, tdev->num_vqs, 3);
+	KUNIT_EXPECT_EQ(test, tdev->num_vectors, 4);
+	KUNIT_EXPECT_EQ(test, tdev->vq_size[2], 64);
+	KUNIT_EXPECT_EQ(test, tvq_config_generation(tdev), 77);
+	KUNIT_EXPECT_EQ(test, tvq_config_read(tdev, 0, config, 2), 0);
+	KUNIT_EXPECT_MEMEQ(test, config, "\10\11", 2);
+	KUNIT_EXPECT_EQ(test, tvq_config_read(tdev, 0, config, 3), -EINVAL);
+	KUNIT_EXPECT_EQ(test, bed->num_commands, 0);
+}
+
 static void probe_fails(struct kunit *test)
 {
 	struct bed *bed = test->priv;
@@ -521,6 +559,7 @@ static struct kunit_case bus_cases[] = {
 	KUNIT_CASE(bind_and_leave),
 	KUNIT_CASE(reference_outlives),
 	KUNIT_CASE(override_keeps_away),
+	KUNIT_CASE(redescribed),
 	KUNIT_CASE(probe_fails),
 	KUNIT_CASE(fails_once),
 	KUNIT_CASE(dead_does_not_bind),
