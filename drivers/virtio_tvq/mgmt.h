@@ -85,7 +85,8 @@ struct tvq_mgmt {
  *	reset. Process context
  * @reset: reset it, from tvq_mgmt_freeze() to tvq_mgmt_thaw(). Process
  *	context. Return 0 or an errno
- * @num_vfs: how many virtual functions it has enabled. Process context
+ * @num_vfs: how many virtual functions it has enabled, of those that are a group.
+ *	Process context
  */
 struct tvq_mgmt_ops {
 	bool (*needs_reset)(void *link);

@@ -747,9 +747,17 @@ static int tvq_pci_mgmt_reset(void *link)
 	return tvq_pci_thaw(link);
 }
 
+/* Those that can migrate by PCI's own means are no group of virtio. */
 static unsigned int tvq_pci_num_vfs(void *link)
 {
-	return pci_num_vf(tvq_pci_dev(link));
+	struct pci_dev *pdev = tvq_pci_dev(link);
+	int pos = pci_find_ext_capability(pdev, PCI_EXT_CAP_ID_SRIOV);
+	u32 cap;
+
+	if (!pos || !pci_num_vf(pdev))
+		return 0;
+	pci_read_config_dword(pdev, pos + PCI_SRIOV_CAP, &cap);
+	return cap & PCI_SRIOV_CAP_VFM ? 0 : pci_num_vf(pdev);
 }
 
 static const struct tvq_mgmt_ops tvq_pci_mgmt_ops = {
@@ -925,7 +933,8 @@ static int tvq_pci_enable_vfs(struct tvq_pci *tp, int num_vfs)
 	if (err)
 		return err;
 	/* Without admin commands they are what the device makes of them. */
-	tvq_member_use_vfs(tp->mgmt);
+	if (tvq_pci_num_vfs(tp))
+		tvq_member_use_vfs(tp->mgmt);
 	return num_vfs;
 }
 
@@ -947,7 +956,7 @@ static u32 tvq_pci_vf_total_msix(struct pci_dev *pdev)
 	struct tvq_pci *tp = pci_get_drvdata(pdev);
 	u32 total = 0;
 
-	if (!pci_num_vf(pdev) || !tvq_mgmt_try_enter(tp->mgmt))
+	if (!tvq_pci_num_vfs(tp) || !tvq_mgmt_try_enter(tp->mgmt))
 		return 0;
 	if (tvq_member_vf_vectors_total(tp->mgmt, &total))
 		total = 0;
@@ -960,6 +969,8 @@ static int tvq_pci_set_vf_msix(struct pci_dev *vf, int count)
 	struct tvq_pci *tp = pci_get_drvdata(pci_physfn(vf));
 	int err;
 
+	if (!tvq_pci_num_vfs(tp))
+		return -EOPNOTSUPP;
 	if (!tvq_mgmt_try_enter(tp->mgmt))
 		return -EAGAIN;
 	err = tvq_member_set_vf_vectors(tp->mgmt, pci_iov_vf_id(vf) + 1, count);

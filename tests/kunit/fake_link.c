@@ -2,6 +2,7 @@
 /*
  * A link without a device: a ring in memory whose other end is the test.
  */
+#include <linux/atomic.h>
 #include <linux/device.h>
 #include <linux/errno.h>
 #include <linux/jiffies.h>
@@ -108,7 +109,9 @@ KUNIT_DEFINE_ACTION_WRAPPER(fake_link_unregister, root_device_unregister, struct
  */
 struct fake_link *fake_link_create(struct kunit *test, unsigned int room)
 {
+	static atomic_t number = ATOMIC_INIT(0);
 	struct fake_link *link = kunit_kzalloc(test, sizeof(*link), GFP_KERNEL);
+	char name[32];
 
 	KUNIT_ASSERT_NOT_NULL(test, link);
 	spin_lock_init(&link->lock);
@@ -116,7 +119,8 @@ struct fake_link *fake_link_create(struct kunit *test, unsigned int room)
 	INIT_WORK(&link->irq, fake_link_irq);
 	link->room = room;
 	/* Not kunit_device_register(): its driver's name may not be free yet. */
-	link->dev = root_device_register("fake-link");
+	snprintf(name, sizeof(name), "fake-link-%d", atomic_inc_return(&number));
+	link->dev = root_device_register(name);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, link->dev);
 	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, fake_link_unregister, link->dev), 0);
 	return link;
