@@ -133,6 +133,13 @@ static const char *tvq_admin_command_name(u16 opcode)
 	return tvq_admin_command[opcode];
 }
 
+/**
+ * tvq_admin_status_name() - the specification's name for a status
+ * @status: as the device gave it
+ *
+ * Context: any.
+ * Return: the name, without its prefix.
+ */
 VISIBLE_IF_KUNIT const char *tvq_admin_status_name(u16 status)
 {
 	if (status >= ARRAY_SIZE(tvq_admin_status) ||
@@ -142,6 +149,13 @@ VISIBLE_IF_KUNIT const char *tvq_admin_status_name(u16 status)
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_admin_status_name);
 
+/**
+ * tvq_admin_qualifier_name() - the specification's name for a qualifier
+ * @qualifier: as the device gave it
+ *
+ * Context: any.
+ * Return: the name, without its prefix.
+ */
 VISIBLE_IF_KUNIT const char *tvq_admin_qualifier_name(u16 qualifier)
 {
 	if (qualifier >= ARRAY_SIZE(tvq_admin_qualifier))
