@@ -1170,8 +1170,8 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_admin_parts_list);
  * @room: bytes of @parts, from tvq_admin_parts_size()
  *
  * Context: see admin.h.
- * Return: the length of the parts in bytes, or see admin.h; -ENOMEM also when they are
- * longer than @room; -EINVAL also when those selected are not in order.
+ * Return: the length of the parts in bytes, or see admin.h; -EPROTO also when the device
+ * has cut them off, for want of @room; -EINVAL also when those selected are not in order.
  */
 int tvq_admin_parts_get(struct tvq_admin *admin,
 			const struct tvq_member *member, u32 id,
