@@ -742,6 +742,13 @@ static void nothing_moves(uint64_t extra, uint64_t without)
 	CHECK(ring_wait(&m.ring[0], NULL, NULL));
 	CHECK_EQ(io_status(&io), 0);
 	CHECK(wait_msi(&d.c, msi_address(&m, 1), 1, 1));
+	/* And what is made available without a doorbell is found, too. */
+	CHECK_EQ(stop(&m), 0);
+	post_io(&m, 0, &io, VIRTIO_BLK_T_IN, 0, 4096);
+	settle(&d.c, 0.01);
+	CHECK(!ring_has_used(&m.ring[0]));
+	CHECK_EQ(resume(&m), 0);
+	CHECK(ring_wait(&m.ring[0], NULL, NULL));
 	driver_exit(&d);
 }
 
@@ -1062,6 +1069,55 @@ TEST(disk_is_carried_over_packed_event_idx)
 TEST(disk_is_carried_over_packed_in_order)
 {
 	carry_over(BIT64(F_RING_PACKED) | BIT64(F_IN_ORDER), 0, 4);
+}
+
+/*
+ * With EVENT_IDX, the next used buffer behind setting parts is told, whatever place
+ * the driver has named: what was signalled before is not known.
+ */
+static void signalled_once(uint64_t extra)
+{
+	uint8_t data[512];
+	uint16_t *driver;
+	unsigned int i;
+
+	up(NULL);
+	CHECK_EQ(create_with(&d, 2, extra, &m), 0);
+	CHECK(bring_up(&m, 1, 64, 0));
+	CHECK(m.features & BIT64(F_RING_EVENT_IDX));
+	parts_ready(&d, MANAGED_GROUP, m.id);
+	driver = guest(&d.c, m.ring[0].driver);
+	if (extra) {
+		driver[0] = 50 | 1 << 15;
+		driver[1] = VRING_PACKED_EVENT_FLAG_DESC;
+	} else {
+		driver[2 + 64] = 50;
+	}
+	/* The first one of a queue is told, too. */
+	for (i = 0; i < 3; i++) {
+		CHECK_EQ(blk_request(&m.ring[0], kick, &m, VIRTIO_BLK_T_IN, 0, data, 512, true), 0);
+		settle(&d.c, 0.005);
+	}
+	CHECK_EQ(interrupts(&m, 0), 1);
+	CHECK_EQ(stop(&m), 0);
+	CHECK_EQ(get(&m, parts, &parts_len), 0);
+	own_reset(&m);
+	CHECK_EQ(set(&m, parts, parts_len), 0);
+	CHECK_EQ(resume(&m), 0);
+	settle(&d.c, 0.005);
+	CHECK_EQ(interrupts(&m, 0), 1);
+	for (i = 0; i < 3; i++) {
+		CHECK_EQ(blk_request(&m.ring[0], kick, &m, VIRTIO_BLK_T_IN, 0, data, 512, true), 0);
+		settle(&d.c, 0.005);
+	}
+	CHECK_EQ(interrupts(&m, 0), 2);
+	driver_exit(&d);
+}
+
+TEST(parts_that_were_set_signal_the_next_buffer)
+{
+	signalled_once(0);
+	signalled_once(BIT64(F_RING_PACKED));
 }
 
 /* Stop and go on, without anything in between, under load */
