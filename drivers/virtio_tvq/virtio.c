@@ -432,12 +432,12 @@ static int tvq_virtio_make_vqs(struct tvq_virtio *vd, unsigned int nvqs,
 }
 
 /*
- * One attempt to set all queues up, with so many vectors. -ENOSPC means that the
- * CPUs had no vector left for *@got + 1 of them.
+ * One attempt to set all queues up, with so many vectors. With -ENOSPC, and *@got
+ * below @num_vectors, the platform lacks vectors, and *@got of them may do.
  */
 static int tvq_virtio_try_vqs(struct tvq_virtio *vd, unsigned int nvqs,
 			      struct virtqueue *vqs[],
-			      struct virtqueue_info info[], const bool *needs,
+			      struct virtqueue_info info[],
 			      const u16 *assigned, unsigned int num_vectors,
 			      const struct irq_affinity *desc,
 			      unsigned int *got)
@@ -447,7 +447,12 @@ static int tvq_virtio_try_vqs(struct tvq_virtio *vd, unsigned int nvqs,
 	unsigned int i;
 	int err;
 
-	*got = 0;
+	/*
+	 * On x86 allocation is a reservation, which is never refused for want of
+	 * CPU vectors: request_irq() gets these, and is. Remapping tables and
+	 * other MSI controllers run out here, and nobody says how many are left.
+	 */
+	*got = num_vectors / 2;
 	setups = kcalloc(nvqs, sizeof(*setups), GFP_KERNEL);
 	vd->vectors = kcalloc(num_vectors, sizeof(*vd->vectors), GFP_KERNEL);
 	if (!setups || !vd->vectors)
@@ -455,6 +460,7 @@ static int tvq_virtio_try_vqs(struct tvq_virtio *vd, unsigned int nvqs,
 	err = tvq_irq_alloc(tdev, num_vectors);
 	if (err)
 		return err;
+	*got = 0;
 	vd->num_vectors = num_vectors;
 	vd->config_vector = 0;
 	vd->vectors[0].config = true;
@@ -533,19 +539,15 @@ static int tvq_virtio_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 	err = -ENOSPC;
 	while (num) {
 		tvq_virtio_assign_vectors(needs, num_vqs, num, assigned);
-		err = tvq_virtio_try_vqs(vd, nvqs, vqs, info, needs, assigned,
-					 num, desc, &got);
+		err = tvq_virtio_try_vqs(vd, nvqs, vqs, info, assigned, num,
+					 desc, &got);
 		if (!err)
 			return 0;
 		tvq_virtio_del_vqs(vdev);
 		/* With all interrupts requested, it is not they that lack. */
 		if (err != -ENOSPC || got == num)
 			return err;
-		/*
-		 * The CPUs have vectors for so many, or had; where not even the
-		 * allocation went through, fewer may.
-		 */
-		num = got ? got : num / 2;
+		num = got;
 	}
 	if (err == -ENOSPC)
 		dev_err(&tdev->dev,
