@@ -8,6 +8,7 @@
 #include <linux/sysfs.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_tvq.h>
+#include <kunit/visibility.h>
 
 #include "bus.h"
 #include "cmd.h"
@@ -277,6 +278,7 @@ int tvq_mgmt_create_device(struct tvq_mgmt *mgmt,
 	tvq_mgmt_leave(mgmt);
 	return err;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_create_device);
 
 /*
  * A reference to the device with this id, or, for @id 0, this name, that the
@@ -529,6 +531,7 @@ int tvq_mgmt_limits(struct tvq_mgmt *mgmt, struct tvq_limits *limits)
 	tvq_mgmt_leave(mgmt);
 	return err;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_limits);
 
 /**
  * tvq_mgmt_interrupt() - the transport virtqueue has interrupted
@@ -540,6 +543,7 @@ void tvq_mgmt_interrupt(struct tvq_mgmt *mgmt)
 {
 	tvq_cmdq_interrupt(mgmt->cmdq);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_interrupt);
 
 /**
  * tvq_mgmt_config_interrupt() - the function has announced a change
@@ -625,6 +629,7 @@ err_free:
 	kfree(mgmt);
 	return ERR_PTR(err);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_create);
 
 /**
  * tvq_mgmt_start() - begin to manage: read the limits, find what exists
@@ -654,6 +659,7 @@ int tvq_mgmt_start(struct tvq_mgmt *mgmt)
 	flush_work(&mgmt->scan_work);
 	return mgmt->scan_err;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_start);
 
 /*
  * The device on the bus behind @prev, by id (the first, for NULL), that nobody is taking
@@ -728,6 +734,7 @@ int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
 	tvq_mgmt_open_gate(mgmt);
 	return err;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_freeze);
 
 /**
  * tvq_mgmt_link_down() - the function carries no more commands
@@ -740,6 +747,7 @@ void tvq_mgmt_link_down(struct tvq_mgmt *mgmt)
 {
 	tvq_cmdq_break(mgmt->cmdq);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_link_down);
 
 /* Is what DESCRIBE says now of the device still the same device? */
 static bool tvq_mgmt_same(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
@@ -805,6 +813,7 @@ int tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
 	tvq_mgmt_config_interrupt(mgmt);
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_thaw);
 
 /**
  * tvq_mgmt_reset() - reset the function and all that it manages
@@ -850,6 +859,7 @@ void tvq_mgmt_stop(struct tvq_mgmt *mgmt)
 		tvq_mgmt_erase(mgmt, tdev);
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_stop);
 
 /**
  * tvq_mgmt_destroy() - give a management device back
@@ -868,3 +878,4 @@ void tvq_mgmt_destroy(struct tvq_mgmt *mgmt)
 	ida_free(&tvq_mgmt_ida, mgmt->index);
 	kobject_put(&mgmt->kobj);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_destroy);
