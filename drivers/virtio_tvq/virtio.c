@@ -38,7 +38,7 @@ struct tvq_virtio_vq {
  * @vqs: the queues that use it
  * @config: the configuration uses it
  * @requested: its interrupt is requested
- * @mask: the CPUs that it was spread to, or empty
+ * @mask: the CPUs that it was spread or hinted to, or empty
  * @name: in /proc/interrupts
  */
 struct tvq_virtio_vector {
@@ -569,15 +569,22 @@ static int tvq_virtio_vq_irq(struct virtqueue *vq)
 static int tvq_virtio_set_vq_affinity(struct virtqueue *vq,
 				      const struct cpumask *mask)
 {
+	struct tvq_virtio *vd = to_tvq_virtio(vq->vdev);
 	int irq = tvq_virtio_vq_irq(vq);
+	struct cpumask *hint;
 
 	if (!vq->callback)
 		return -EINVAL;
 	if (irq < 0)
 		return irq;
-	if (!mask)
+	hint = &vd->vectors[vd->vqs[vq->index].vector].mask;
+	if (!mask) {
+		cpumask_clear(hint);
 		return irq_update_affinity_hint(irq, NULL);
-	return irq_set_affinity_and_hint(irq, mask);
+	}
+	/* The interrupt core keeps the pointer, and the caller's mask goes. */
+	cpumask_copy(hint, mask);
+	return irq_set_affinity_and_hint(irq, hint);
 }
 
 static const struct cpumask *
