@@ -122,6 +122,7 @@ static struct tvq_device *tvq_mgmt_insert(struct tvq_mgmt *mgmt,
 		err = PTR_ERR(tdev);
 		goto err_free;
 	}
+	tdev->shm_bars = mgmt->shm_bars;
 	/* Fails for an id that is there already: a device must not say it twice. */
 	err = xa_insert(&mgmt->devices, info->id, tdev, GFP_KERNEL);
 	if (err) {
@@ -190,6 +191,7 @@ static const char *tvq_mgmt_reason(const struct tvq_cmd_error *error)
 		[VIRTIO_TVQ_Q_CONFIG] = "mac, mtu or capacity",
 		[VIRTIO_TVQ_Q_DEVICES] = "no room for another device",
 		[VIRTIO_TVQ_Q_BACKEND] = "what stands behind the device",
+		[VIRTIO_TVQ_Q_SHM] = "no room for its shared memory",
 	};
 
 	if (error->qualifier < ARRAY_SIZE(reasons) && reasons[error->qualifier])
@@ -579,6 +581,7 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 	mgmt->doorbells = params->doorbells;
 	mgmt->doorbells_offset = params->doorbells_offset;
 	mgmt->doorbells_len = params->doorbells_len;
+	memcpy(mgmt->shm_bars, params->shm_bars, sizeof(mgmt->shm_bars));
 	init_rwsem(&mgmt->lock);
 	spin_lock_init(&mgmt->gate_lock);
 	init_waitqueue_head(&mgmt->gate_queue);

@@ -9,6 +9,7 @@
 #include <linux/io.h>
 #include <linux/irqdomain.h>
 #include <linux/kobject.h>
+#include <linux/pci_regs.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
@@ -28,6 +29,8 @@
  * @doorbells: mapping of the doorbell pages, or NULL
  * @doorbells_len: its length in bytes
  * @doorbells_offset: where in the BAR it begins
+ * @shm_bars: the function's BARs in which shared memory regions may be, by
+ *	number; NULL for the others
  * @ops: what the function can do beside carrying commands
  * @link: its argument
  * @lock: held for reading from CREATE until the new id is in @devices, for
@@ -57,6 +60,7 @@ struct tvq_mgmt {
 	void __iomem *doorbells;
 	u64 doorbells_len;
 	u64 doorbells_offset;
+	struct resource *shm_bars[PCI_STD_NUM_BARS];
 	const struct tvq_mgmt_ops *ops;
 	void *link;
 	struct rw_semaphore lock;
@@ -96,6 +100,8 @@ struct tvq_mgmt_ops {
  * @doorbells: mapping of the doorbell pages, or NULL
  * @doorbells_offset: where in the BAR it begins
  * @doorbells_len: its length in bytes
+ * @shm_bars: BARs in which shared memory regions may be, by number; NULL for
+ *	the others
  */
 struct tvq_mgmt_params {
 	struct device *parent;
@@ -107,6 +113,7 @@ struct tvq_mgmt_params {
 	void __iomem *doorbells;
 	u64 doorbells_offset;
 	u64 doorbells_len;
+	struct resource *shm_bars[PCI_STD_NUM_BARS];
 };
 
 struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params);

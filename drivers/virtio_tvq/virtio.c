@@ -644,6 +644,12 @@ static int tvq_virtio_enable_vq_after_reset(struct virtqueue *vq)
 	return 0;
 }
 
+static bool tvq_virtio_get_shm_region(struct virtio_device *vdev,
+				      struct virtio_shm_region *region, u8 id)
+{
+	return !tvq_device_get_shm(to_tvq_virtio(vdev)->tdev, id, region);
+}
+
 static const struct virtio_config_ops tvq_virtio_config_ops = {
 	.get = tvq_virtio_get,
 	.set = tvq_virtio_set,
@@ -660,6 +666,7 @@ static const struct virtio_config_ops tvq_virtio_config_ops = {
 	.bus_name = tvq_virtio_bus_name,
 	.set_vq_affinity = tvq_virtio_set_vq_affinity,
 	.get_vq_affinity = tvq_virtio_get_vq_affinity,
+	.get_shm_region = tvq_virtio_get_shm_region,
 	.disable_vq_and_reset = tvq_virtio_disable_vq_and_reset,
 	.enable_vq_after_reset = tvq_virtio_enable_vq_after_reset,
 };
