@@ -14,7 +14,9 @@
  */
 #define RING_ON_REQUEST	(BIT64(F_RING_PACKED) | BIT64(F_IN_ORDER) | BIT64(F_NOTIFICATION_DATA))
 
-static const struct mdev_type * const types[] = { &net_type, &blk_type, &console_type, &rng_type };
+static const struct mdev_type * const types[] = {
+	&net_type, &blk_type, &console_type, &rng_type, &pmem_type,
+};
 
 const struct mdev_type *mdev_type_at(unsigned int i)
 {
@@ -293,6 +295,49 @@ static int managed_vectors(struct tvq *tvq, const struct mdev_params *params, ui
 	return *num_vectors > left ? CMD_ERR(ENOSPC, VECTORS) : 0;
 }
 
+/* Whether there can be managed devices of a type. */
+bool mdev_type_possible(const struct tvq *tvq, const struct mdev_type *type)
+{
+	return !type->shm_length || tvq->opt.shm_size;
+}
+
+/* The end of a region that overlaps this one, or 0. With tvq.lock. */
+static uint64_t overlapped(struct mdev *mdev, uint64_t offset, uint64_t length)
+{
+	struct tvq *tvq = mdev->tvq;
+	const struct mdev *other;
+	uint32_t i;
+
+	for (i = 0; i < tvq->num_devices; i++) {
+		other = tvq->devices[i];
+		if (other->pci == mdev->pci && offset < other->shm_offset + other->shm_length &&
+		    other->shm_offset < offset + length)
+			return other->shm_offset + other->shm_length;
+	}
+	return 0;
+}
+
+/*
+ * Take a region of the function's memory, both in multiples of unit: the first place
+ * where there is room. With create_lock, before the device is in the table. Return: 0
+ * or -1.
+ */
+int mdev_take_shm(struct mdev *mdev, uint64_t length, uint64_t unit)
+{
+	uint64_t offset = 0, end, size = mdev->pci->bar_size[BAR_SHM];
+
+	pthread_mutex_lock(&mdev->tvq->lock);
+	while (length <= size && offset <= size - length &&
+	       (end = overlapped(mdev, offset, length)))
+		offset = (end + unit - 1) / unit * unit;
+	pthread_mutex_unlock(&mdev->tvq->lock);
+	if (length > size || offset > size - length)
+		return -1;
+	mdev->shm_offset = offset;
+	mdev->shm_length = length;
+	return 0;
+}
+
 /* All that can be refused before anything is done. With create_lock. */
 static int check_params(struct tvq *tvq, struct mdev_params *params, bool managed,
 			uint64_t *features, uint32_t *num_vqs, uint32_t *num_vectors)
@@ -302,7 +347,7 @@ static int check_params(struct tvq *tvq, struct mdev_params *params, bool manage
 	const char *p;
 	int err = 0;
 
-	if (!type)
+	if (!type || (managed && !mdev_type_possible(tvq, type)))
 		return CMD_ERR(ENXIO, TYPE);
 	if (!params->have_features) {
 		params->features[0] = type->default_features(params);

@@ -126,6 +126,7 @@ static int make_function(struct tvq *tvq)
 		.num_queues = 1,
 		.hidden_queues = true,
 		.doorbell_length = (uint64_t)tvq->opt.devices_max * VIRTIO_TVQ_DOORBELL_SIZE,
+		.shm_length = tvq->opt.shm_size,
 		.vendor_cap = &tvq->cap,
 		.vendor_cap_len = sizeof(tvq->cap),
 	};

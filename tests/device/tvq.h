@@ -15,7 +15,7 @@
  *	  |			  |			thread, all else in the worker
  *	devices, a worker thread each	mdev.c
  *	  |
- *	device types			blk.c net.c rng.c console.c
+ *	device types			blk.c net.c rng.c console.c pmem.c
  *
  * A device type does not know how a driver reaches its devices (struct mdev_access).
  *
@@ -95,6 +95,7 @@ struct tvq_options {
 	uint16_t queue_size;			/* 0: the type's own */
 	uint16_t transport_queue_size;
 	uint8_t mac_prefix[3];
+	uint64_t shm_size;			/* of the shared memory of all managed devices */
 	const struct plain_options *pci;	/* devices that are functions of their own */
 	uint32_t num_pci;
 };

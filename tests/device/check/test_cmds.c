@@ -28,7 +28,7 @@ static uint32_t vqs_free(void)
 
 TEST(unknown_commands)
 {
-	static const uint16_t known[] = { 5, 7, 3, 2 };	/* commands of each class */
+	static const uint16_t known[] = { 5, 8, 3, 2 };	/* commands of each class */
 	unsigned int class, n;
 
 	driver_init(&d, NULL);
