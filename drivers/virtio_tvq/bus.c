@@ -218,6 +218,8 @@ int tvq_device_reset(struct tvq_device *tdev)
 	else
 		err = tvq_cmd_reset(tdev->cmdq, tdev->id);
 	tvq_device_post_wait(tdev);
+	/* A status read before that is not to be told behind it. */
+	flush_delayed_work(&tdev->config_work);
 	if (err == -ENXIO) {
 		/* It was destroyed on the other side: nothing is left to reset. */
 		set_bit(TVQ_DEVICE_GONE, &tdev->flags);

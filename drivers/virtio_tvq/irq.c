@@ -661,6 +661,7 @@ void tvq_irq_domain_remove(struct irq_domain *domain)
 	irq_domain_free_fwnode(fwnode);
 	kfree(td);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_irq_domain_remove);
 
 static void tvq_irq_failed(void *ctx)
 {

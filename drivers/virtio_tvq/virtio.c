@@ -38,7 +38,8 @@ struct tvq_virtio_vq {
  * @vqs: the queues that use it
  * @config: the configuration uses it
  * @requested: its interrupt is requested
- * @mask: the CPUs that it was spread or hinted to, or empty
+ * @mask: the CPUs that it was spread to, or empty
+ * @hint: the CPUs that the driver has asked for
  * @name: in /proc/interrupts
  */
 struct tvq_virtio_vector {
@@ -47,6 +48,7 @@ struct tvq_virtio_vector {
 	bool config;
 	bool requested;
 	cpumask_t mask;
+	cpumask_t hint;
 	char name[48];
 };
 
@@ -212,12 +214,13 @@ tvq_virtio_get_extended_features(struct virtio_device *vdev, u64 *features)
 
 static int tvq_virtio_finalize_features(struct virtio_device *vdev)
 {
-	const u64 *offered = to_tvq_virtio(vdev)->tdev->features;
+	/* Not what is offered: the driver may have turned it down. */
+	bool ring_reset = __virtio_test_bit(vdev, VIRTIO_F_RING_RESET);
 
 	/* Give virtio_ring a chance to accept features. */
 	vring_transport_features(vdev);
 	/* It does not know that this transport can reset a queue. */
-	if (offered[0] & BIT_ULL(VIRTIO_F_RING_RESET))
+	if (ring_reset)
 		__virtio_set_bit(vdev, VIRTIO_F_RING_RESET);
 
 	if (!__virtio_test_bit(vdev, VIRTIO_F_VERSION_1) ||
@@ -577,27 +580,31 @@ static int tvq_virtio_set_vq_affinity(struct virtqueue *vq,
 		return -EINVAL;
 	if (irq < 0)
 		return irq;
-	hint = &vd->vectors[vd->vqs[vq->index].vector].mask;
-	if (!mask) {
-		cpumask_clear(hint);
+	if (!mask)
 		return irq_update_affinity_hint(irq, NULL);
-	}
 	/* The interrupt core keeps the pointer, and the caller's mask goes. */
+	hint = &vd->vectors[vd->vqs[vq->index].vector].hint;
 	cpumask_copy(hint, mask);
 	return irq_set_affinity_and_hint(irq, hint);
 }
 
+/*
+ * Who asks gives each CPU to the last queue that it is named for, so there is no
+ * answer for queues that share a vector: one of them would not be used.
+ */
 static const struct cpumask *
 tvq_virtio_get_vq_affinity(struct virtio_device *vdev, int index)
 {
 	struct tvq_virtio *vd = to_tvq_virtio(vdev);
-	const struct cpumask *mask;
+	const struct tvq_virtio_vector *vector;
 
 	if (index < 0 || index >= vd->num_vqs ||
 	    vd->vqs[index].vector == VIRTIO_TVQ_NO_VECTOR)
 		return NULL;
-	mask = &vd->vectors[vd->vqs[index].vector].mask;
-	return cpumask_empty(mask) ? NULL : mask;
+	vector = &vd->vectors[vd->vqs[index].vector];
+	if (vector->vqs->next || cpumask_empty(&vector->mask))
+		return NULL;
+	return &vector->mask;
 }
 
 static int tvq_virtio_disable_vq_and_reset(struct virtqueue *vq)
@@ -638,8 +645,14 @@ static int tvq_virtio_enable_vq_after_reset(struct virtqueue *vq)
 	WRITE_ONCE(vqi->quiet, false);
 	tvq_virtio_describe_vq(vqi, &setup);
 	err = tvq_device_enable_vq(vd->tdev, &setup, vd->config_vector);
-	if (err)
+	if (err) {
+		/* It stays as tvq_virtio_disable_vq_and_reset() has left it. */
+		WRITE_ONCE(vqi->quiet, true);
+#ifdef CONFIG_VIRTIO_HARDEN_NOTIFICATION
+		__virtqueue_break(vq);
+#endif
 		return err;
+	}
 	vq->reset = false;
 	return 0;
 }
