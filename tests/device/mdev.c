@@ -84,7 +84,9 @@ void mdev_notify(struct mdev *mdev, struct virtq *vq)
 /* What the driver has negotiated. */
 void mdev_set_features(struct mdev *mdev, uint64_t features)
 {
+	pthread_mutex_lock(&mdev->lock);
 	mdev->driver_features = features;
+	pthread_mutex_unlock(&mdev->lock);
 	atomic_store(&mdev->notification_data, features & BIT64(F_NOTIFICATION_DATA));
 }
 
@@ -272,27 +274,35 @@ static void *worker(void *arg)
  */
 
 /*
- * The number of vectors for a managed device: as many as are asked for, or as it
- * would use and are left. With tvq.lock.
+ * Whether there can be so many queues, and the number of vectors: as many as are
+ * asked for or, for a managed device, as it would use and are left. With tvq.lock.
  */
-static int managed_vectors(struct tvq *tvq, const struct mdev_params *params, uint32_t num_vqs,
-			   uint32_t *num_vectors)
+static int check_counts(struct tvq *tvq, const struct mdev_params *params, bool managed,
+			uint32_t num_vqs, uint32_t *num_vectors)
 {
 	uint32_t left = tvq->opt.vectors_max - tvq->vectors_used;
 
+	if (num_vqs > tvq->opt.device_vqs_max || (managed && num_vqs > tvq->opt.vqs_max))
+		return CMD_ERR(EINVAL, VQS);
+	if (managed && num_vqs > tvq->opt.vqs_max - tvq->vqs_used)
+		return CMD_ERR(ENOSPC, VQS);
 	*num_vectors = params->num_vectors;
+	if (*num_vectors > tvq->opt.device_vectors_max)
+		return CMD_ERR(EINVAL, VECTORS);
+	if (!managed) {
+		/* One for each queue, and one for the configuration */
+		if (!*num_vectors)
+			*num_vectors = num_vqs + 1;
+		return 0;
+	}
 	if (!*num_vectors) {
 		*num_vectors = num_vqs + mdev_type_by_id(params->type)->has_config_interrupt;
 		if (*num_vectors > tvq->opt.device_vectors_max)
 			*num_vectors = tvq->opt.device_vectors_max;
 		if (*num_vectors > left)
 			*num_vectors = left;
-		if (!*num_vectors)
-			return CMD_ERR(ENOSPC, VECTORS);
 	}
-	if (num_vqs > tvq->opt.vqs_max - tvq->vqs_used)
-		return CMD_ERR(ENOSPC, VQS);
-	return *num_vectors > left ? CMD_ERR(ENOSPC, VECTORS) : 0;
+	return !*num_vectors || *num_vectors > left ? CMD_ERR(ENOSPC, VECTORS) : 0;
 }
 
 /* Whether there can be managed devices of a type. */
@@ -345,7 +355,7 @@ static int check_params(struct tvq *tvq, struct mdev_params *params, bool manage
 	const struct mdev_type *type = mdev_type_by_id(params->type);
 	const uint64_t needed = BIT64(F_VERSION_1) | BIT64(F_ACCESS_PLATFORM);
 	const char *p;
-	int err = 0;
+	int err;
 
 	if (!type || (managed && !mdev_type_possible(tvq, type)))
 		return CMD_ERR(ENXIO, TYPE);
@@ -358,20 +368,11 @@ static int check_params(struct tvq *tvq, struct mdev_params *params, bool manage
 	if (!params->vqs)
 		params->vqs = 1;
 	*num_vqs = type->num_vqs(params);
-	if (*num_vqs > tvq->opt.device_vqs_max || (managed && *num_vqs > tvq->opt.vqs_max))
-		return CMD_ERR(EINVAL, VQS);
-	if (params->num_vectors > tvq->opt.device_vectors_max)
-		return CMD_ERR(EINVAL, VECTORS);
-	if (managed) {
-		pthread_mutex_lock(&tvq->lock);
-		err = managed_vectors(tvq, params, *num_vqs, num_vectors);
-		pthread_mutex_unlock(&tvq->lock);
-		if (err)
-			return err;
-	} else {
-		/* One for each queue, and one for the configuration. */
-		*num_vectors = params->num_vectors ? params->num_vectors : *num_vqs + 1;
-	}
+	pthread_mutex_lock(&tvq->lock);
+	err = check_counts(tvq, params, managed, *num_vqs, num_vectors);
+	pthread_mutex_unlock(&tvq->lock);
+	if (err)
+		return err;
 
 	if ((*features & ~(type->features | RING_ON_REQUEST)) || params->features[1] ||
 	    (*features & needed) != needed || !type->features_ok(*features))

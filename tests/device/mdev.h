@@ -143,11 +143,11 @@ struct mdev {
 	uint8_t status;
 	uint8_t config[MDEV_CONFIG_MAX];
 	uint32_t generation;
+	uint64_t driver_features;
 
 	/* The worker's own */
 	uint64_t epoch;
 	bool dying;
-	uint64_t driver_features;
 	struct virtq *vqs;
 	struct vq_chain chain;
 	void *priv;				/* of the type */
