@@ -341,6 +341,20 @@ void tvq_cmdq_break(struct tvq_cmdq *q)
 EXPORT_SYMBOL_IF_KUNIT(tvq_cmdq_break);
 
 /**
+ * tvq_cmdq_halt() - fail all commands, now and later; the device was reset
+ * @q: the queue, see tvq_xfer_halt() for what has to be so
+ *
+ * Nobody is told that the queue is broken, from now on.
+ *
+ * Context: process, may sleep.
+ */
+void tvq_cmdq_halt(struct tvq_cmdq *q)
+{
+	tvq_xfer_halt(q->x);
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_cmdq_halt);
+
+/**
  * tvq_cmdq_revive() - commands again, after the device was reset
  * @q: the queue, see tvq_xfer_revive() for what has to be so
  *

@@ -152,6 +152,7 @@ struct tvq_cmdq *tvq_cmdq_create(const struct tvq_link_ops *ops, void *link,
 void tvq_cmdq_destroy(struct tvq_cmdq *q);
 void tvq_cmdq_interrupt(struct tvq_cmdq *q);
 void tvq_cmdq_break(struct tvq_cmdq *q);
+void tvq_cmdq_halt(struct tvq_cmdq *q);
 void tvq_cmdq_revive(struct tvq_cmdq *q);
 bool tvq_cmdq_is_broken(struct tvq_cmdq *q);
 

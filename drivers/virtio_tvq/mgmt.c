@@ -748,7 +748,11 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_freeze);
  */
 void tvq_mgmt_link_down(struct tvq_mgmt *mgmt)
 {
-	tvq_cmdq_break(mgmt->cmdq);
+	/*
+	 * If the queue was found broken a moment ago, and tvq_mgmt_fail() is still to
+	 * come, it must not cut the function off that works again.
+	 */
+	tvq_cmdq_halt(mgmt->cmdq);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_link_down);
 
@@ -779,32 +783,42 @@ static bool tvq_mgmt_same(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 }
 
 /**
+ * tvq_mgmt_link_up() - the function carries commands again
+ * @mgmt: frozen management device; the function is DRIVER_OK
+ *
+ * Context: process, may sleep.
+ * Return: 0, or an errno: it does not, and tvq_mgmt_link_down() is to be called.
+ */
+int tvq_mgmt_link_up(struct tvq_mgmt *mgmt)
+{
+	tvq_cmdq_revive(mgmt->cmdq);
+	return tvq_cmd_limits(mgmt->cmdq, &mgmt->limits);
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_link_up);
+
+/**
  * tvq_mgmt_thaw() - go on after a reset of the function
  * @mgmt: frozen management device
- * @err: 0 when the function is DRIVER_OK and carries commands; otherwise it
- *	does not, nor do its devices. They stay frozen, for
+ * @err: 0 with the link up. Otherwise it is down, and the devices stay frozen, for
  *	another reset or until they are taken off the bus
  *
  * All managed devices are taken into use again. Afterwards, not before the system is
  * awake, those that the other side does not have any more go, and new ones
  * come.
  *
+ * At the end of this another reset may begin, so the caller is to be done with the
+ * function before.
+ *
  * Context: process, may sleep.
- * Return: @err, or what came in between.
  */
-int tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
+void tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
 {
 	struct tvq_device *tdev = NULL;
 
-	if (!err) {
-		tvq_cmdq_revive(mgmt->cmdq);
-		err = tvq_cmd_limits(mgmt->cmdq, &mgmt->limits);
-	}
 	if (err) {
 		dev_err(mgmt->parent, "does not come back: %pe\n", ERR_PTR(err));
-		tvq_cmdq_break(mgmt->cmdq);
 		tvq_mgmt_open_gate(mgmt);
-		return err;
+		return;
 	}
 	while ((tdev = tvq_mgmt_next(mgmt, tdev))) {
 		if (tvq_mgmt_same(mgmt, tdev))
@@ -814,7 +828,6 @@ int tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
 	}
 	tvq_mgmt_open_gate(mgmt);
 	tvq_mgmt_config_interrupt(mgmt);
-	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_thaw);
 

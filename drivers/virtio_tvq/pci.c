@@ -585,11 +585,14 @@ static int tvq_pci_thaw(struct tvq_pci *tp)
 	err = tvq_pci_setup_function(tp);
 	if (!err)
 		err = tvq_pci_start_function(tp);
-	err = tvq_mgmt_thaw(tp->mgmt, err);
+	if (!err)
+		err = tvq_mgmt_link_up(tp->mgmt);
 	if (err) {
 		tvq_pci_stop_function(tp);
+		tvq_mgmt_link_down(tp->mgmt);
 		tvq_pci_free_function(tp);
 	}
+	tvq_mgmt_thaw(tp->mgmt, err);
 	return err;
 }
 
