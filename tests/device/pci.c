@@ -236,6 +236,9 @@ static void update_bus_master(struct pci *pci)
 	/* Doorbells may have come in vain, and interrupts be pending. */
 	if (on)
 		pci->ops->kick(pci);
+	else
+		log_info("%s: bus mastering is off, memory space %s, status %u", pci->setup.name,
+			 get16(pci, PCI_COMMAND) & PCI_COMMAND_MEMORY ? "on" : "off", pci->status);
 }
 
 /* Reset of the virtio device: nothing is read, written or interrupted behind it. */
