@@ -14,13 +14,21 @@ in_a ethtool -L "$net0" combined 1
 in_b ethtool -L "$net1" combined 1
 
 group=239.1.2.3
-arrivals()
-{
-	fact "arrive.$1" "$(python3 "$TVQ_SRC/tests/parity/frames.py" arrive "b/$net1" "a/$net0" \
+coproc frames {
+	python3 "$TVQ_SRC/tests/parity/frames.py" arrive "b/$net1" "a/$net0" \
 		self= other=02:aa:00:00:00:99 changed=02:aa:00:00:00:77 \
 		broadcast=ff:ff:ff:ff:ff:ff \
 		joined=01:00:5e:01:02:03 group=01:00:5e:01:02:04 \
-		added=33:33:00:00:12:34 tagged=@5 untold=@6)"
+		added=33:33:00:00:12:34 tagged=@5 untold=@6
+}
+program=$!
+arrivals()
+{
+	local names
+
+	echo once >&"${frames[1]}"
+	read -r -t 300 names <&"${frames[0]}" || fail "arrive.$1: no answer"
+	fact "arrive.$1" "$names"
 }
 
 arrivals first
@@ -58,12 +66,12 @@ sed -i 's/maddress add/maddress del/' /run/parity-addresses
 in_a ip -batch /run/parity-addresses
 arrivals few
 
-rc_fact mac.multicast in_a ip link set "$net0" address 01:00:00:00:00:01
-rc_fact mac.change in_a ip link set "$net0" address 02:aa:00:00:00:77
+fails mac.multicast in_a ip link set "$net0" address 01:00:00:00:00:01
+succeeds mac.change in_a ip link set "$net0" address 02:aa:00:00:00:77
 fact mac.now "$(in_a cat "/sys/class/net/$net0/address")"
 arrivals changed
 in_b ip neigh flush dev "$net1"
-pings mac.ping b -c 3 -i 0.2 192.0.2.1
+pings mac.ping 3 b -c 3 -i 0.2 192.0.2.1
 in_a ip link set "$net0" address 02:aa:00:00:00:10
 
 for netns in a b; do
@@ -74,17 +82,19 @@ for netns in a b; do
 done
 in_a ip addr add 198.51.100.1/24 dev vlan5
 in_b ip addr add 198.51.100.2/24 dev vlan5
-pings vlan.ping a -c 3 -i 0.2 -W 5 198.51.100.2
-pings vlan.large a -c 2 -i 0.2 -M "do" -s 1472 198.51.100.2
+pings vlan.ping 3 a -c 3 -i 0.2 -W 5 198.51.100.2
+pings vlan.large 2 a -c 2 -i 0.2 -M "do" -s 1472 198.51.100.2
 arrivals vlan
 in_b ip link del vlan5
 in_b ip link add link "$net1" name vlan6 type vlan id 6
 in_b ip addr add 198.51.100.2/24 dev vlan6
 in_b ip link set vlan6 up
-pings vlan.other a -c 1 -W 1 198.51.100.2
+pings vlan.other 0 a -c 1 -W 1 198.51.100.2
 in_b ip link del vlan6
 in_a ip link del vlan5
 arrivals no-vlan
+echo end >&"${frames[1]}"
+wait "$program"
 
 # Behind a bridge is another address.
 in_b ip addr flush dev "$net1"
@@ -98,9 +108,9 @@ in_b ip link set bridge0 up
 in_b ip addr add 192.0.2.2/24 dev bridge0
 net_addresses c inner 3
 wait_for 20 in_a ping -q -c 1 -W 1 192.0.2.3
-pings bridge.itself a -c 3 -i 0.2 192.0.2.2
-pings bridge.behind a -c 3 -i 0.2 192.0.2.3
-pings bridge.flood c -f -c 100 192.0.2.1
+pings bridge.itself 3 a -c 3 -i 0.2 192.0.2.2
+pings bridge.behind 3 a -c 3 -i 0.2 192.0.2.3
+pings bridge.flood 100 c -f -c 100 192.0.2.1
 fact bridge.promiscuous "$(in_b ip -d -j link show "$net1" | jq '.[0].promiscuity')"
 in_b ip link del bridge0
 in_b ip addr add 192.0.2.2/24 dev "$net1"
@@ -111,4 +121,4 @@ for mtu in 68 1280 9000 65535 65536 60; do
 done
 in_a ip link set "$net0" mtu 9000
 in_b ip link set "$net1" mtu 9000
-pings mtu.ping a -c 3 -i 0.2 -M "do" -s 8972 192.0.2.2
+pings mtu.ping 3 a -c 3 -i 0.2 -M "do" -s 8972 192.0.2.2
