@@ -105,6 +105,21 @@ def check_paths(name, text):
     return findings
 
 
+def check_parity(name, text):
+    """The workloads of the parity suite, and the differences that they declare."""
+    if name != "Documentation/parity.rst":
+        return []
+    written = set(re.findall(r"``(\d\d-[\w-]+|[\w]+\\\..*?)``", text))
+    there = set()
+    for path in Path("tests/parity").glob("[0-9]*.sh"):
+        there |= {path.stem, *re.findall(r"^# differs: (.*?): ",
+                                         path.read_text(), re.M)}
+    return ["%s does not have %s" % (name, word)
+            for word in sorted(there - written)] + \
+        ["%s has %s, which is not there" % (name, word)
+         for word in sorted(written - there)]
+
+
 def kernel_abi(linux, top):
     """What the kernel's own tool says of the ABI files, and its reST."""
     out = subprocess.run(
@@ -135,6 +150,7 @@ FAULTS = (
     (check_paths, "README.md", "See scripts/no-such-script.\n"),
     (check_paths, "README.md", "See `Documentation/none.rst`.\n"),
     (check_paths, "Documentation/a.rst", "See none.rst.\n"),
+    (check_parity, "Documentation/parity.rst", "Nothing.\n"),
 )
 
 
@@ -151,6 +167,7 @@ def main():
     documents = sorted(Path("Documentation").rglob("*.rst"))
     for path in documents:
         findings += check_rst(str(path), path.read_text())
+        findings += check_parity(str(path), path.read_text())
     for path in documents + sorted(Path(".").rglob("*.md")):
         findings += check_paths(str(path), path.read_text())
     index = Path("Documentation/index.rst").read_text().split()
