@@ -80,6 +80,7 @@ struct one {
  * @mute: no command is answered
  * @limits_refused: LIMITS is
  * @features_refused: NEGOTIATE gives no FEATURES_OK
+ * @wrong_features: bits of an offer that are not as they should be
  */
 struct bed {
 	struct fake_link *link;
@@ -91,6 +92,7 @@ struct bed {
 	bool mute;
 	bool limits_refused;
 	bool features_refused;
+	u64 wrong_features;
 };
 
 /* The driver's callbacks have no other way to find it. */
@@ -148,7 +150,7 @@ static int put_info(struct bed *bed, u64 id, u8 *in)
 
 	info->device_id = cpu_to_le64(id);
 	info->type = cpu_to_le32(TYPE);
-	info->features[0] = cpu_to_le64(FEATURES);
+	info->features[0] = cpu_to_le64(FEATURES ^ bed->wrong_features);
 	info->name[0] = 'a' + id;
 	info->num_vqs = cpu_to_le16(vqs);
 	info->num_vectors = cpu_to_le16(1);
@@ -179,6 +181,9 @@ static int answer(struct fake_link *link, const struct fake_cmd *cmd)
 	case CMD(0, 3):
 		bed->one[NEW].exists = true;
 		return put_info(bed, NEW, in);
+	case CMD(0, 4):
+		bed->one[id].exists = false;
+		return 4;
 	case CMD(1, 0):
 		return put_info(bed, id, in);
 	case CMD(1, 1):
@@ -753,6 +758,32 @@ static void busy(struct kunit *test)
 	expect_runs(test, 1);
 }
 
+/*
+ * A device without what it must offer, or with what makes no sense of a managed
+ * device, is none: it is destroyed again.
+ */
+static void wrong_offers(struct kunit *test)
+{
+	static const unsigned int bits[] = {
+		VIRTIO_F_VERSION_1, VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_SR_IOV,
+		VIRTIO_F_NOTIF_CONFIG_DATA, VIRTIO_F_ADMIN_VQ, 42, 44, 49,
+	};
+	static const struct tvq_create create = { .type = TYPE };
+	struct bed *bed = test->priv;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bits); i++) {
+		bed->wrong_features = BIT_ULL(bits[i]);
+		KUNIT_EXPECT_EQ(test, tvq_mgmt_create_device(bed->mgmt, &create),
+				-EPROTO);
+		KUNIT_EXPECT_FALSE(test, bed->one[NEW].exists);
+		KUNIT_EXPECT_EQ(test, bed->one[NEW].probes, 0);
+	}
+	bed->wrong_features = 0;
+	KUNIT_EXPECT_EQ(test, tvq_mgmt_create_device(bed->mgmt, &create), 0);
+	expect_runs(test, NEW);
+}
+
 /* The transport virtqueue is mute before the reset, and works after it. */
 static void mute_is_reset(struct kunit *test)
 {
@@ -789,6 +820,7 @@ static struct kunit_case power_cases[] = {
 	KUNIT_CASE(removed_asleep),
 	KUNIT_CASE(unbound_asleep),
 	KUNIT_CASE(mute_is_reset),
+	KUNIT_CASE(wrong_offers),
 	KUNIT_CASE_SLOW(busy),
 	{}
 };
