@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 1 --device-args '--shm-size 64M' --pci type=pmem,capacity=16M
+# vm: --devices 1 --device-args '--shm-size 64M'
 # kernels: 6.12 7.2
 # timeout: 180
 #
 # Persistent memory: a shared memory region of a managed device, which the kernel's
 # own driver maps and writes; what it holds outlives the driver's module, the
-# device of that name, and the device process. And one that is a function of its own.
+# device of that name, and the device process.
 # Not on the debug kernel, which has no persistent memory.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
@@ -76,6 +76,8 @@ other=$(tvq_pmem other)
 disk_holds "$other" /run/pmem || fail "what was written is gone"
 tvq_destroy "$fn" other
 
+# A file system
+pattern file 1048576 /run/pmem
 mkfs.ext4 -q "$disk"
 mount "$disk" /mnt
 echo kept >/mnt/file
@@ -98,6 +100,7 @@ holds
 tvq_destroy "$fn" mem
 tvq_create "$fn" 'type=pmem name=mem capacity=32M'
 holds
+# The device process
 host device 0 unplug
 wait_gone 20 test -e "$fn"
 host device 0 stop
@@ -106,14 +109,5 @@ host device 0 plug
 holds
 tvq_destroy "$fn" mem
 
-# Where it is a function of its own, by the capability
-virtio=$(plain_virtio 0)
-disk=$(pmem_disk "$virtio")
-[ "$(blockdev --getsize64 "$disk")" = $((16 << 20)) ] || fail "size"
-works "$disk" plain
-echo "${virtio##*/}" >/sys/bus/virtio/drivers/virtio_pmem/unbind
-echo "${virtio##*/}" >/sys/bus/virtio/drivers/virtio_pmem/bind
-disk=$(pmem_disk "$virtio")
-disk_holds "$disk" /run/pmem || fail "what was written is gone"
 rmmod nd_pmem virtio_pmem
 tvq_unload
