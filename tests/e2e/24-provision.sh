@@ -1,11 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 1
+# kernels: 6.12 7.2
 # timeout: 240
 #
 # What each key of "create" says reaches the device and the driver, and stays so
 # when drivers come and go. What the device cannot give is refused, with the
-# reason, and changes nothing.
+# reason, and changes nothing. Many steps, which the debug kernel takes in other
+# tests, too.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 CTRL_VLAN=19 FLUSH=9 CONFIG_WCE=11 DISCARD=13 HASH_REPORT=57 CTRL_VQ=17
