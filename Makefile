@@ -13,6 +13,8 @@ help:
 	@echo 'make check-device                       the reference device alone'
 	@echo 'make check-kunit                        unit tests, on the debug kernel'
 	@echo 'make check-e2e [KERNEL=...] [TESTS=...] end-to-end tests'
+	@echo 'make check-parity [KERNEL=...] [TESTS=...]'
+	@echo '                                        managed devices against virtio-pci'
 	@echo 'make modules [KERNEL=...]               kernel modules, in build/KERNEL/modules'
 	@echo 'make device                             the reference device, build/device'
 	@echo 'make vm-shell [KERNEL=...] [DEVICES=N]  a prompt in a guest'
@@ -32,6 +34,9 @@ check-style check-testbed check-device check-kunit:
 check-e2e:
 	@scripts/check-e2e $(kernel_option) $(TESTS)
 
+check-parity:
+	@scripts/check-parity $(kernel_option) $(TESTS)
+
 modules device:
 	@scripts/build $(kernel_option) $@
 
@@ -46,4 +51,4 @@ clean:
 	rm -rf build
 
 .PHONY: help demo check check-style check-testbed check-device check-kunit \
-	check-e2e modules device vm-shell debug-kernel clean
+	check-e2e check-parity modules device vm-shell debug-kernel clean

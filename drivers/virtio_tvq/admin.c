@@ -459,6 +459,21 @@ void tvq_admin_break(struct tvq_admin *admin)
 EXPORT_SYMBOL_IF_KUNIT(tvq_admin_break);
 
 /**
+ * tvq_admin_halt() - the device was reset: it answers nothing that it was asked
+ * @admin: the commands, or NULL; see tvq_xfer_halt() for what has to be so
+ *
+ * Context: process, may sleep.
+ */
+void tvq_admin_halt(struct tvq_admin *admin)
+{
+	unsigned int i;
+
+	for (i = 0; admin && i < admin->num_vqs; i++)
+		tvq_xfer_halt(admin->vqs[i].x);
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_admin_halt);
+
+/**
  * tvq_admin_revive() - commands again, after the device was reset
  * @admin: the commands, or NULL; see tvq_xfer_revive() for what has to be so
  *

@@ -109,6 +109,7 @@ struct tvq_admin *tvq_admin_create(const struct tvq_admin_params *params);
 void tvq_admin_destroy(struct tvq_admin *admin);
 void tvq_admin_interrupt(struct tvq_admin *admin, unsigned int queue);
 void tvq_admin_break(struct tvq_admin *admin);
+void tvq_admin_halt(struct tvq_admin *admin);
 void tvq_admin_revive(struct tvq_admin *admin);
 
 int tvq_admin_list_query(struct tvq_admin *admin, u16 group,

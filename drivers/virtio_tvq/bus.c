@@ -218,6 +218,8 @@ int tvq_device_reset(struct tvq_device *tdev)
 	else
 		err = tvq_cmd_reset(tdev->cmdq, tdev->id);
 	tvq_device_post_wait(tdev);
+	/* A status read before that is not to be told behind it. */
+	flush_delayed_work(&tdev->config_work);
 	if (err == -ENXIO) {
 		/* It was destroyed on the other side: nothing is left to reset. */
 		set_bit(TVQ_DEVICE_GONE, &tdev->flags);
@@ -379,6 +381,103 @@ bool tvq_device_post_notify(struct tvq_device *tdev, u32 data)
 	return !err;
 }
 EXPORT_SYMBOL_GPL(tvq_device_post_notify);
+
+/**
+ * struct tvq_shm_region - a shared memory region whose place is known
+ * @node: in the device's list
+ * @id: of the region
+ * @res: what it takes of its BAR. Not busy: a driver requests it for its use
+ */
+struct tvq_shm_region {
+	struct list_head node;
+	u8 id;
+	struct resource res;
+};
+
+/*
+ * Ask for a region and reserve its place in the BAR, which fails if that is
+ * outside the BAR or overlaps what is reserved there: another region, of this
+ * or another device.
+ */
+static struct tvq_shm_region *tvq_shm_reserve(struct tvq_device *tdev, u8 id)
+{
+	struct tvq_shm_region *region;
+	struct resource *bar;
+	struct tvq_shm shm;
+	int err;
+
+	err = tvq_device_check(tdev, tvq_cmd_get_shm(tdev->cmdq, tdev->id, id,
+						     &shm));
+	if (err)
+		return ERR_PTR(err);
+	bar = tdev->shm_bars ? tdev->shm_bars[shm.bar] : NULL;
+	if (!bar || shm.offset + shm.length > resource_size(bar))
+		goto lie;
+	region = kzalloc_obj(*region);
+	if (!region)
+		return ERR_PTR(-ENOMEM);
+	region->id = id;
+	region->res = DEFINE_RES_MEM_NAMED(bar->start + shm.offset, shm.length,
+					   dev_name(&tdev->dev));
+	if (request_resource(bar, &region->res)) {
+		kfree(region);
+		goto lie;
+	}
+	list_add(&region->node, &tdev->shm_regions);
+	return region;
+
+lie:
+	dev_err(&tdev->dev, "shared memory %u at %#llx+%#llx of BAR %u can't be there\n",
+		id, shm.offset, shm.length, shm.bar);
+	return ERR_PTR(-EPROTO);
+}
+
+/* Nobody uses them any more. */
+static void tvq_shm_release(struct tvq_device *tdev)
+{
+	struct tvq_shm_region *region, *next;
+
+	list_for_each_entry_safe(region, next, &tdev->shm_regions, node) {
+		release_resource(&region->res);
+		kfree(region);
+	}
+	INIT_LIST_HEAD(&tdev->shm_regions);
+}
+
+/**
+ * tvq_device_get_shm() - find a shared memory region
+ * @tdev: managed device
+ * @id: of the region
+ * @region: filled in: physical address and length in bytes
+ *
+ * A region keeps its place as long as the device exists: the device is asked
+ * once. A driver that maps it requests it, by request_mem_region().
+ *
+ * Context: process, may sleep.
+ * Return: 0; -ENXIO when the device has no such region; -EPROTO when it can't
+ * be where the device says, which is no reason to give up on the device; or as
+ * in cmd.h.
+ */
+int tvq_device_get_shm(struct tvq_device *tdev, u8 id,
+		       struct virtio_shm_region *region)
+{
+	struct tvq_shm_region *known;
+
+	guard(mutex)(&tdev->lock);
+	list_for_each_entry(known, &tdev->shm_regions, node)
+		if (known->id == id)
+			goto found;
+	if (tvq_device_is_dead(tdev))
+		return -EIO;
+	known = tvq_shm_reserve(tdev, id);
+	if (IS_ERR(known))
+		return PTR_ERR(known);
+found:
+	region->addr = known->res.start;
+	region->len = resource_size(&known->res);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(tvq_device_get_shm);
 
 static void tvq_config_store(struct tvq_device *tdev,
 			     const struct tvq_config *config)
@@ -853,6 +952,7 @@ struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
 	INIT_DELAYED_WORK(&tdev->config_work, tvq_device_config_work);
 	INIT_WORK(&tdev->fail_work, tvq_device_fail_work);
 	INIT_WORK(&tdev->recover_work, tvq_device_recover_work);
+	INIT_LIST_HEAD(&tdev->shm_regions);
 
 	device_initialize(&tdev->dev);
 	tvq_live_get();
@@ -954,6 +1054,7 @@ void tvq_device_remove(struct tvq_device *tdev)
 	tvq_device_abandon(tdev);
 	cancel_work_sync(&tdev->recover_work);
 	device_del(&tdev->dev);
+	tvq_shm_release(tdev);
 	cancel_delayed_work_sync(&tdev->config_work);
 	tvq_device_post_wait(tdev);
 }

@@ -8,6 +8,8 @@
  */
 #include <linux/ctype.h>
 #include <linux/device.h>
+#include <linux/overflow.h>
+#include <linux/pci_regs.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/unaligned.h>
@@ -337,6 +339,20 @@ void tvq_cmdq_break(struct tvq_cmdq *q)
 	tvq_xfer_break(q->x);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_cmdq_break);
+
+/**
+ * tvq_cmdq_halt() - fail all commands, now and later; the device was reset
+ * @q: the queue, see tvq_xfer_halt() for what has to be so
+ *
+ * Nobody is told that the queue is broken, from now on.
+ *
+ * Context: process, may sleep.
+ */
+void tvq_cmdq_halt(struct tvq_cmdq *q)
+{
+	tvq_xfer_halt(q->x);
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_cmdq_halt);
 
 /**
  * tvq_cmdq_revive() - commands again, after the device was reset
@@ -864,6 +880,49 @@ int tvq_cmd_set_config(struct tvq_cmdq *q, u64 id, u32 offset,
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_cmd_set_config);
+
+/**
+ * tvq_cmd_get_shm() - DEVICE GET_SHM
+ * @q: the queue
+ * @id: the device
+ * @shm_id: which of its shared memory regions
+ * @shm: where that is
+ *
+ * Context: process, may sleep, until the deadline.
+ * Return: see cmd.h; -ENXIO when the device has no such region.
+ */
+int tvq_cmd_get_shm(struct tvq_cmdq *q, u64 id, u8 shm_id, struct tvq_shm *shm)
+{
+	const struct virtio_tvq_shm *in;
+	struct virtio_tvq_shm_req *out;
+	struct tvq_msg *msg;
+	u64 end;
+	int err;
+
+	msg = tvq_cmd_alloc(id, VIRTIO_TVQ_CLASS_DEVICE,
+			    VIRTIO_TVQ_DEVICE_GET_SHM, sizeof(*out),
+			    sizeof(*in), GFP_KERNEL);
+	if (!msg)
+		return -ENOMEM;
+	out = tvq_cmd_out(msg);
+	out->shm_id = shm_id;
+	err = tvq_cmd_exec(q, msg, sizeof(*in), NULL);
+	if (err)
+		goto out;
+	in = tvq_cmd_in(msg);
+	shm->bar = in->bar;
+	shm->offset = le64_to_cpu(in->offset);
+	shm->length = le64_to_cpu(in->length);
+	if (shm->bar >= PCI_STD_NUM_BARS || !shm->length ||
+	    !IS_ALIGNED(shm->offset, VIRTIO_TVQ_SHM_ALIGN) ||
+	    !IS_ALIGNED(shm->length, VIRTIO_TVQ_SHM_ALIGN) ||
+	    check_add_overflow(shm->offset, shm->length, &end))
+		err = -EPROTO;
+out:
+	tvq_msg_put(msg);
+	return err;
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_cmd_get_shm);
 
 static void tvq_msi_encode(struct virtio_tvq_msi_entry *out,
 			   const struct tvq_msi *msis, unsigned int count)

@@ -57,6 +57,7 @@ struct tvq_create {
 	u64 features[VIRTIO_TVQ_FEATURES_U64S];
 	char name[VIRTIO_TVQ_NAME_LEN];
 	char serial[VIRTIO_TVQ_SERIAL_LEN + 1];
+	u64 capacity;		/* in bytes, of create.c alone: config has it, too */
 	unsigned int num_config;
 	struct tvq_config_init config[TVQ_CREATE_CONFIG_MAX];
 };
@@ -106,6 +107,18 @@ struct tvq_config {
 	u8 data[VIRTIO_TVQ_CONFIG_MAX];
 };
 
+/**
+ * struct tvq_shm - where a shared memory region is
+ * @bar: of the function, below PCI_STD_NUM_BARS
+ * @offset: in it, a multiple of VIRTIO_TVQ_SHM_ALIGN
+ * @length: in bytes, likewise, above 0; @offset + @length does not overflow
+ */
+struct tvq_shm {
+	u8 bar;
+	u64 offset;
+	u64 length;
+};
+
 /*
  * So many entries fit into an MSI_SET that every device takes: 4096 bytes, header
  * and range deducted.
@@ -139,6 +152,7 @@ struct tvq_cmdq *tvq_cmdq_create(const struct tvq_link_ops *ops, void *link,
 void tvq_cmdq_destroy(struct tvq_cmdq *q);
 void tvq_cmdq_interrupt(struct tvq_cmdq *q);
 void tvq_cmdq_break(struct tvq_cmdq *q);
+void tvq_cmdq_halt(struct tvq_cmdq *q);
 void tvq_cmdq_revive(struct tvq_cmdq *q);
 bool tvq_cmdq_is_broken(struct tvq_cmdq *q);
 
@@ -159,6 +173,7 @@ int tvq_cmd_reset(struct tvq_cmdq *q, u64 id);
 int tvq_cmd_get_config(struct tvq_cmdq *q, u64 id, struct tvq_config *config);
 int tvq_cmd_set_config(struct tvq_cmdq *q, u64 id, u32 offset,
 		       const void *data, u32 len, struct tvq_config *config);
+int tvq_cmd_get_shm(struct tvq_cmdq *q, u64 id, u8 shm_id, struct tvq_shm *shm);
 int tvq_cmd_setup(struct tvq_cmdq *q, u64 id, const struct tvq_vq_setup *vqs,
 		  unsigned int num_vqs, const struct tvq_msi *msis,
 		  unsigned int num_msi, u16 config_vector);

@@ -56,6 +56,10 @@ static inline int tvq_vdev_reset_done(struct virtio_device *vdev)
 	return virtio_device_reset_done(vdev);
 }
 
+/* What a virtio driver may have for a reset, beside freeze and restore. */
+#define TVQ_VIRTIO_RESET_OPS(prepare, done)				\
+	.reset_prepare = prepare, .reset_done = done,
+
 /* Features are 128 bits wide. */
 #define TVQ_EXTENDED_FEATURES(fn)	.get_extended_features = fn,
 
@@ -107,6 +111,7 @@ static inline int tvq_vdev_reset_done(struct virtio_device *vdev)
 	return -EOPNOTSUPP;
 }
 
+#define TVQ_VIRTIO_RESET_OPS(prepare, done)
 #define TVQ_EXTENDED_FEATURES(fn)
 
 static inline void tvq_vdev_get_features(const struct virtio_device *vdev,

@@ -12,6 +12,7 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_net.h>
+#include <linux/virtio_pmem.h>
 #include <linux/virtio_config.h>
 #include <kunit/visibility.h>
 
@@ -27,6 +28,7 @@ static const struct {
 	{ "blk", VIRTIO_ID_BLOCK },
 	{ "console", VIRTIO_ID_CONSOLE },
 	{ "rng", VIRTIO_ID_RNG },
+	{ "pmem", VIRTIO_ID_PMEM },
 };
 
 /**
@@ -249,22 +251,28 @@ static int tvq_key_mtu(struct tvq_create *create, const char *value)
 	return 0;
 }
 
+/* Where it goes is known when the type is: see tvq_key_capacity_config(). */
 static int tvq_key_capacity(struct tvq_create *create, const char *value)
 {
-	__le64 sectors;
-	u64 size;
-	int err = tvq_size(value, &size);
+	int err = tvq_size(value, &create->capacity);
 
 	if (err)
 		return err;
-	if (size % 512)
+	if (create->capacity % 512)
 		return -EINVAL;
-	if (size / 512 > 1ULL << 41)
-		return -ERANGE;
-	sectors = cpu_to_le64(size / 512);
-	tvq_create_config(create, offsetof(struct virtio_blk_config, capacity),
-			  &sectors, sizeof(sectors));
-	return 0;
+	return create->capacity / 512 > 1ULL << 41 ? -ERANGE : 0;
+}
+
+static void tvq_key_capacity_config(struct tvq_create *create)
+{
+	bool pmem = create->type == VIRTIO_ID_PMEM;
+	__le64 value = cpu_to_le64(pmem ? create->capacity :
+					  create->capacity / 512);
+
+	tvq_create_config(create,
+			  pmem ? offsetof(struct virtio_pmem_config, size) :
+				 offsetof(struct virtio_blk_config, capacity),
+			  &value, sizeof(value));
 }
 
 static int tvq_key_serial(struct tvq_create *create, const char *value)
@@ -282,30 +290,31 @@ static int tvq_key_serial(struct tvq_create *create, const char *value)
 }
 
 /*
- * The keys; those with a type go with that alone, and there are at most
- * TVQ_CREATE_CONFIG_MAX of them that make a configuration field.
+ * The keys; those with types, a bit for each, go with these alone, and there are
+ * at most TVQ_CREATE_CONFIG_MAX of them that make a configuration field.
  */
 static const struct {
 	const char *key;
 	int (*set)(struct tvq_create *create, const char *value);
-	u32 type;
+	u32 types;
 	const char *wants;
 } tvq_keys[] = {
 	{ "type", tvq_key_type, 0,
-	  "type: net, blk, console, rng or a number from 1 to 127" },
+	  "type: net, blk, console, rng, pmem or a number from 1 to 127" },
 	{ "name", tvq_key_name, 0,
 	  "name: 1 to 31 of A-Z a-z 0-9 . _ -, not a dot first, not digits alone" },
 	{ "vqs", tvq_key_vqs, 0, "vqs: a number from 1 to 1024" },
 	{ "vectors", tvq_key_vectors, 0, "vectors: a number from 1 to 2048" },
 	{ "features", tvq_key_features, 0,
 	  "features: 0x and up to 32 hexadecimal digits, bits 32 and 33 set" },
-	{ "mac", tvq_key_mac, VIRTIO_ID_NET,
+	{ "mac", tvq_key_mac, BIT(VIRTIO_ID_NET),
 	  "mac: a unicast address, for net alone" },
-	{ "mtu", tvq_key_mtu, VIRTIO_ID_NET,
+	{ "mtu", tvq_key_mtu, BIT(VIRTIO_ID_NET),
 	  "mtu: 68 to 65535, for net alone" },
-	{ "capacity", tvq_key_capacity, VIRTIO_ID_BLOCK,
-	  "capacity: bytes (or with K, M, G, T), a multiple of 512 up to 1024T, for blk alone" },
-	{ "serial", tvq_key_serial, VIRTIO_ID_BLOCK,
+	{ "capacity", tvq_key_capacity,
+	  BIT(VIRTIO_ID_BLOCK) | BIT(VIRTIO_ID_PMEM),
+	  "capacity: bytes (or with K, M, G, T), a multiple of 512 up to 1024T, for blk and pmem" },
+	{ "serial", tvq_key_serial, BIT(VIRTIO_ID_BLOCK),
 	  "serial: 1 to 20 printable characters, for blk alone" },
 };
 
@@ -375,12 +384,15 @@ int tvq_create_parse(const char *buf, size_t len, struct tvq_create *create,
 		return -EINVAL;
 	}
 	for (i = 0; i < ARRAY_SIZE(tvq_keys); i++) {
-		if (seen & BIT(i) && tvq_keys[i].type &&
-		    tvq_keys[i].type != create->type) {
+		if (seen & BIT(i) && tvq_keys[i].types &&
+		    (create->type >= 32 ||
+		     !(tvq_keys[i].types & BIT(create->type)))) {
 			*reason = tvq_keys[i].wants;
 			return -EINVAL;
 		}
 	}
+	if (create->capacity)
+		tvq_key_capacity_config(create);
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_create_parse);

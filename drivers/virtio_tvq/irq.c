@@ -18,6 +18,7 @@
 #include <linux/spinlock.h>
 #include <linux/virtio_tvq.h>
 #include <linux/workqueue.h>
+#include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 
 #include "compat.h"
@@ -635,6 +636,7 @@ struct irq_domain *tvq_irq_domain_create(struct device *parent)
 	struct irq_domain *domain;
 	char *name;
 
+	KUNIT_STATIC_STUB_REDIRECT(tvq_irq_domain_create, parent);
 	if (!above || !irq_domain_is_msi_parent(above) ||
 	    !tvq_irq_arch_supported(above))
 		return ERR_PTR(-EOPNOTSUPP);
@@ -661,6 +663,7 @@ struct irq_domain *tvq_irq_domain_create(struct device *parent)
 	domain->host_data = no_free_ptr(td);
 	return domain;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_irq_domain_create);
 
 /**
  * tvq_irq_domain_remove() - remove what tvq_irq_domain_create() made
@@ -681,6 +684,7 @@ void tvq_irq_domain_remove(struct irq_domain *domain)
 	irq_domain_free_fwnode(fwnode);
 	kfree(td);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_irq_domain_remove);
 
 static void tvq_irq_failed(void *ctx)
 {

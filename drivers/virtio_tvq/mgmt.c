@@ -8,6 +8,7 @@
 #include <linux/sysfs.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_tvq.h>
+#include <kunit/visibility.h>
 
 #include "bus.h"
 #include "cmd.h"
@@ -156,6 +157,7 @@ static struct tvq_device *tvq_mgmt_insert(struct tvq_mgmt *mgmt,
 		err = PTR_ERR(tdev);
 		goto err_free;
 	}
+	tdev->shm_bars = mgmt->shm_bars;
 	/* Fails for an id that is there already: a device must not say it twice. */
 	err = xa_insert(&mgmt->devices, info->id, tdev, GFP_KERNEL);
 	if (err) {
@@ -229,6 +231,7 @@ static const char *tvq_mgmt_reason(const struct tvq_cmd_error *error)
 		[VIRTIO_TVQ_Q_CONFIG] = "mac, mtu or capacity",
 		[VIRTIO_TVQ_Q_DEVICES] = "no room for another device",
 		[VIRTIO_TVQ_Q_BACKEND] = "what stands behind the device",
+		[VIRTIO_TVQ_Q_SHM] = "no room for its shared memory",
 	};
 
 	if (error->qualifier < ARRAY_SIZE(reasons) && reasons[error->qualifier])
@@ -317,6 +320,7 @@ int tvq_mgmt_create_device(struct tvq_mgmt *mgmt,
 	tvq_mgmt_leave(mgmt);
 	return err;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_create_device);
 
 /*
  * A reference to the device with this id, or, for @id 0, this name, that the
@@ -570,6 +574,7 @@ int tvq_mgmt_limits(struct tvq_mgmt *mgmt, struct tvq_limits *limits)
 	tvq_mgmt_leave(mgmt);
 	return err;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_limits);
 
 /**
  * tvq_mgmt_interrupt() - the transport virtqueue has interrupted
@@ -581,6 +586,7 @@ void tvq_mgmt_interrupt(struct tvq_mgmt *mgmt)
 {
 	tvq_cmdq_interrupt(mgmt->cmdq);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_interrupt);
 
 /**
  * tvq_mgmt_admin_interrupt() - an admin virtqueue has interrupted
@@ -635,6 +641,7 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 	mgmt->doorbells = params->doorbells;
 	mgmt->doorbells_offset = params->doorbells_offset;
 	mgmt->doorbells_len = params->doorbells_len;
+	memcpy(mgmt->shm_bars, params->shm_bars, sizeof(mgmt->shm_bars));
 	init_rwsem(&mgmt->lock);
 	spin_lock_init(&mgmt->gate_lock);
 	init_waitqueue_head(&mgmt->gate_queue);
@@ -694,6 +701,7 @@ err_free:
 	kfree(mgmt);
 	return ERR_PTR(err);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_create);
 
 /**
  * tvq_mgmt_start() - begin to manage: read the limits, find what exists
@@ -724,6 +732,7 @@ int tvq_mgmt_start(struct tvq_mgmt *mgmt)
 	flush_work(&mgmt->scan_work);
 	return mgmt->scan_err;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_start);
 
 /*
  * The device on the bus behind @prev, by id (the first, for NULL), that nobody is taking
@@ -802,6 +811,7 @@ int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
 	tvq_mgmt_open_gate(mgmt);
 	return err;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_freeze);
 
 /**
  * tvq_mgmt_link_down() - the function carries no more commands
@@ -812,9 +822,14 @@ int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
  */
 void tvq_mgmt_link_down(struct tvq_mgmt *mgmt)
 {
-	tvq_cmdq_break(mgmt->cmdq);
-	tvq_admin_break(mgmt->admin);
+	/*
+	 * If the queue was found broken a moment ago, and tvq_mgmt_fail() is still to
+	 * come, it must not cut the function off that works again.
+	 */
+	tvq_cmdq_halt(mgmt->cmdq);
+	tvq_admin_halt(mgmt->admin);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_link_down);
 
 /**
  * tvq_mgmt_redescribe() - learn anew what a managed device is
@@ -873,32 +888,42 @@ static bool tvq_mgmt_same(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 }
 
 /**
+ * tvq_mgmt_link_up() - the function carries commands again
+ * @mgmt: frozen management device; the function is DRIVER_OK
+ *
+ * Context: process, may sleep.
+ * Return: 0, or an errno: it does not, and tvq_mgmt_link_down() is to be called.
+ */
+int tvq_mgmt_link_up(struct tvq_mgmt *mgmt)
+{
+	tvq_cmdq_revive(mgmt->cmdq);
+	return tvq_cmd_limits(mgmt->cmdq, &mgmt->limits);
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_link_up);
+
+/**
  * tvq_mgmt_thaw() - go on after a reset of the function
  * @mgmt: frozen management device
- * @err: 0 when the function is DRIVER_OK and carries commands; otherwise it
- *	does not, nor do its devices. They stay frozen, for
+ * @err: 0 with the link up. Otherwise it is down, and the devices stay frozen, for
  *	another reset or until they are taken off the bus
  *
  * All managed devices are taken into use again. Afterwards, not before the system is
  * awake, those that the other side does not have any more go, and new ones
  * come.
  *
+ * At the end of this another reset may begin, so the caller is to be done with the
+ * function before.
+ *
  * Context: process, may sleep.
- * Return: @err, or what came in between.
  */
-int tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
+void tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
 {
 	struct tvq_device *tdev = NULL;
 
-	if (!err) {
-		tvq_cmdq_revive(mgmt->cmdq);
-		err = tvq_cmd_limits(mgmt->cmdq, &mgmt->limits);
-	}
 	if (err) {
 		dev_err(mgmt->parent, "does not come back: %pe\n", ERR_PTR(err));
-		tvq_cmdq_break(mgmt->cmdq);
 		tvq_mgmt_open_gate(mgmt);
-		return err;
+		return;
 	}
 	while ((tdev = tvq_mgmt_next(mgmt, tdev))) {
 		if (tvq_mgmt_same(mgmt, tdev))
@@ -911,8 +936,8 @@ int tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
 	tvq_member_start(mgmt);
 	tvq_mgmt_open_gate(mgmt);
 	tvq_mgmt_config_interrupt(mgmt);
-	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_thaw);
 
 /**
  * tvq_mgmt_reset() - reset the function and all that it manages
@@ -958,6 +983,7 @@ void tvq_mgmt_stop(struct tvq_mgmt *mgmt)
 		tvq_mgmt_erase(mgmt, tdev);
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_stop);
 
 /**
  * tvq_mgmt_destroy() - give a management device back
@@ -977,3 +1003,4 @@ void tvq_mgmt_destroy(struct tvq_mgmt *mgmt)
 	ida_free(&tvq_mgmt_ida, mgmt->index);
 	kobject_put(&mgmt->kobj);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_destroy);

@@ -9,6 +9,7 @@
 #include <linux/io.h>
 #include <linux/irqdomain.h>
 #include <linux/kobject.h>
+#include <linux/pci_regs.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
@@ -32,6 +33,8 @@ struct tvq_device;
  * @doorbells: mapping of the doorbell pages, or NULL
  * @doorbells_len: its length in bytes
  * @doorbells_offset: where in the BAR it begins
+ * @shm_bars: the function's BARs in which shared memory regions may be, by
+ *	number; NULL for the others
  * @ops: what the function can do beside carrying commands
  * @link: its argument
  * @lock: held for reading from CREATE until the new id is in @devices, for
@@ -63,6 +66,7 @@ struct tvq_mgmt {
 	void __iomem *doorbells;
 	u64 doorbells_len;
 	u64 doorbells_offset;
+	struct resource *shm_bars[PCI_STD_NUM_BARS];
 	const struct tvq_mgmt_ops *ops;
 	void *link;
 	struct rw_semaphore lock;
@@ -108,6 +112,8 @@ struct tvq_mgmt_ops {
  * @doorbells: mapping of the doorbell pages, or NULL
  * @doorbells_offset: where in the BAR it begins
  * @doorbells_len: its length in bytes
+ * @shm_bars: BARs in which shared memory regions may be, by number; NULL for
+ *	the others
  */
 struct tvq_mgmt_params {
 	struct device *parent;
@@ -121,6 +127,7 @@ struct tvq_mgmt_params {
 	void __iomem *doorbells;
 	u64 doorbells_offset;
 	u64 doorbells_len;
+	struct resource *shm_bars[PCI_STD_NUM_BARS];
 };
 
 struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params);
@@ -128,7 +135,8 @@ int tvq_mgmt_start(struct tvq_mgmt *mgmt);
 void tvq_mgmt_stop(struct tvq_mgmt *mgmt);
 int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep);
 void tvq_mgmt_link_down(struct tvq_mgmt *mgmt);
-int tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err);
+int tvq_mgmt_link_up(struct tvq_mgmt *mgmt);
+void tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err);
 int tvq_mgmt_reset(struct tvq_mgmt *mgmt);
 void tvq_mgmt_fail(struct tvq_mgmt *mgmt, const char *why);
 int tvq_mgmt_limits(struct tvq_mgmt *mgmt, struct tvq_limits *limits);

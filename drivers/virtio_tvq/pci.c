@@ -267,6 +267,29 @@ static bool tvq_pci_overlaps_virtio(struct tvq_pci *tp)
 	return false;
 }
 
+/*
+ * The BARs in which shared memory regions may be: memory that has nothing else
+ * in it. A BAR with virtio structures or doorbells is claimed as a whole here, so
+ * that no driver could claim a region in it.
+ */
+static void tvq_pci_find_shm_bars(struct tvq_pci *tp, struct resource **bars)
+{
+	struct pci_dev *pdev = tvq_pci_dev(tp);
+	u32 table, pba;
+	int bar;
+
+	pci_read_config_dword(pdev, pdev->msix_cap + PCI_MSIX_TABLE, &table);
+	pci_read_config_dword(pdev, pdev->msix_cap + PCI_MSIX_PBA, &pba);
+	for (bar = 0; bar < PCI_STD_NUM_BARS; bar++)
+		if (pci_resource_flags(pdev, bar) & IORESOURCE_MEM &&
+		    pci_resource_len(pdev, bar) &&
+		    !(tp->mdev.modern_bars & BIT(bar)) &&
+		    !(tp->doorbells_len && bar == tp->doorbell_bar) &&
+		    bar != (table & PCI_MSIX_TABLE_BIR) &&
+		    bar != (pba & PCI_MSIX_PBA_BIR))
+			bars[bar] = pci_resource_n(pdev, bar);
+}
+
 /* Find the vendor capability and check all that it says. */
 static int tvq_pci_read_cap(struct tvq_pci *tp)
 {
@@ -733,11 +756,14 @@ static int tvq_pci_thaw(struct tvq_pci *tp)
 	err = tvq_pci_setup_function(tp);
 	if (!err)
 		err = tvq_pci_start_function(tp);
-	err = tvq_mgmt_thaw(tp->mgmt, err);
+	if (!err)
+		err = tvq_mgmt_link_up(tp->mgmt);
 	if (err) {
 		tvq_pci_stop_function(tp);
+		tvq_mgmt_link_down(tp->mgmt);
 		tvq_pci_free_function(tp);
 	}
+	tvq_mgmt_thaw(tp->mgmt, err);
 	return err;
 }
 
@@ -797,6 +823,7 @@ static int tvq_pci_up(struct tvq_pci *tp)
 	params.doorbells = tp->doorbells;
 	params.doorbells_offset = tp->doorbells_offset;
 	params.doorbells_len = tp->doorbells_len;
+	tvq_pci_find_shm_bars(tp, params.shm_bars);
 	tp->mgmt = tvq_mgmt_create(&params);
 	if (IS_ERR(tp->mgmt)) {
 		err = PTR_ERR(tp->mgmt);

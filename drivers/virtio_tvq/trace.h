@@ -27,6 +27,7 @@
 		{ TVQ_CMD(1, 4), "RESET" },				\
 		{ TVQ_CMD(1, 5), "GET_CONFIG" },			\
 		{ TVQ_CMD(1, 6), "SET_CONFIG" },			\
+		{ TVQ_CMD(1, 7), "GET_SHM" },			\
 		{ TVQ_CMD(2, 0), "SETUP_VQS" },				\
 		{ TVQ_CMD(2, 1), "RESET_VQ" },				\
 		{ TVQ_CMD(2, 2), "NOTIFY" },				\

@@ -39,6 +39,7 @@ struct tvq_virtio_vq {
  * @config: the configuration uses it
  * @requested: its interrupt is requested
  * @mask: the CPUs that it was spread to, or empty
+ * @hint: the CPUs that the driver has asked for
  * @name: in /proc/interrupts
  */
 struct tvq_virtio_vector {
@@ -47,6 +48,7 @@ struct tvq_virtio_vector {
 	bool config;
 	bool requested;
 	cpumask_t mask;
+	cpumask_t hint;
 	char name[48];
 };
 
@@ -212,12 +214,13 @@ tvq_virtio_get_extended_features(struct virtio_device *vdev, u64 *features)
 
 static int tvq_virtio_finalize_features(struct virtio_device *vdev)
 {
-	const u64 *offered = to_tvq_virtio(vdev)->tdev->features;
+	/* Not what is offered: the driver may have turned it down. */
+	bool ring_reset = __virtio_test_bit(vdev, VIRTIO_F_RING_RESET);
 
 	/* Give virtio_ring a chance to accept features. */
 	vring_transport_features(vdev);
 	/* It does not know that this transport can reset a queue. */
-	if (offered[0] & BIT_ULL(VIRTIO_F_RING_RESET))
+	if (ring_reset)
 		__virtio_set_bit(vdev, VIRTIO_F_RING_RESET);
 
 	if (!__virtio_test_bit(vdev, VIRTIO_F_VERSION_1) ||
@@ -432,12 +435,12 @@ static int tvq_virtio_make_vqs(struct tvq_virtio *vd, unsigned int nvqs,
 }
 
 /*
- * One attempt to set all queues up, with so many vectors. -ENOSPC means that the
- * CPUs had no vector left for *@got + 1 of them.
+ * One attempt to set all queues up, with so many vectors. With -ENOSPC, and *@got
+ * below @num_vectors, the platform lacks vectors, and *@got of them may do.
  */
 static int tvq_virtio_try_vqs(struct tvq_virtio *vd, unsigned int nvqs,
 			      struct virtqueue *vqs[],
-			      struct virtqueue_info info[], const bool *needs,
+			      struct virtqueue_info info[],
 			      const u16 *assigned, unsigned int num_vectors,
 			      const struct irq_affinity *desc,
 			      unsigned int *got)
@@ -447,7 +450,12 @@ static int tvq_virtio_try_vqs(struct tvq_virtio *vd, unsigned int nvqs,
 	unsigned int i;
 	int err;
 
-	*got = 0;
+	/*
+	 * On x86 allocation is a reservation, which is never refused for want of
+	 * CPU vectors: request_irq() gets these, and is. Remapping tables and
+	 * other MSI controllers run out here, and nobody says how many are left.
+	 */
+	*got = num_vectors / 2;
 	setups = kcalloc(nvqs, sizeof(*setups), GFP_KERNEL);
 	vd->vectors = kcalloc(num_vectors, sizeof(*vd->vectors), GFP_KERNEL);
 	if (!setups || !vd->vectors)
@@ -455,6 +463,7 @@ static int tvq_virtio_try_vqs(struct tvq_virtio *vd, unsigned int nvqs,
 	err = tvq_irq_alloc(tdev, num_vectors);
 	if (err)
 		return err;
+	*got = 0;
 	vd->num_vectors = num_vectors;
 	vd->config_vector = 0;
 	vd->vectors[0].config = true;
@@ -533,19 +542,15 @@ static int tvq_virtio_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 	err = -ENOSPC;
 	while (num) {
 		tvq_virtio_assign_vectors(needs, num_vqs, num, assigned);
-		err = tvq_virtio_try_vqs(vd, nvqs, vqs, info, needs, assigned,
-					 num, desc, &got);
+		err = tvq_virtio_try_vqs(vd, nvqs, vqs, info, assigned, num,
+					 desc, &got);
 		if (!err)
 			return 0;
 		tvq_virtio_del_vqs(vdev);
 		/* With all interrupts requested, it is not they that lack. */
 		if (err != -ENOSPC || got == num)
 			return err;
-		/*
-		 * The CPUs have vectors for so many, or had; where not even the
-		 * allocation went through, fewer may.
-		 */
-		num = got ? got : num / 2;
+		num = got;
 	}
 	if (err == -ENOSPC)
 		dev_err(&tdev->dev,
@@ -567,7 +572,9 @@ static int tvq_virtio_vq_irq(struct virtqueue *vq)
 static int tvq_virtio_set_vq_affinity(struct virtqueue *vq,
 				      const struct cpumask *mask)
 {
+	struct tvq_virtio *vd = to_tvq_virtio(vq->vdev);
 	int irq = tvq_virtio_vq_irq(vq);
+	struct cpumask *hint;
 
 	if (!vq->callback)
 		return -EINVAL;
@@ -575,20 +582,29 @@ static int tvq_virtio_set_vq_affinity(struct virtqueue *vq,
 		return irq;
 	if (!mask)
 		return irq_update_affinity_hint(irq, NULL);
-	return irq_set_affinity_and_hint(irq, mask);
+	/* The interrupt core keeps the pointer, and the caller's mask goes. */
+	hint = &vd->vectors[vd->vqs[vq->index].vector].hint;
+	cpumask_copy(hint, mask);
+	return irq_set_affinity_and_hint(irq, hint);
 }
 
+/*
+ * Who asks gives each CPU to the last queue that it is named for, so there is no
+ * answer for queues that share a vector: one of them would not be used.
+ */
 static const struct cpumask *
 tvq_virtio_get_vq_affinity(struct virtio_device *vdev, int index)
 {
 	struct tvq_virtio *vd = to_tvq_virtio(vdev);
-	const struct cpumask *mask;
+	const struct tvq_virtio_vector *vector;
 
 	if (index < 0 || index >= vd->num_vqs ||
 	    vd->vqs[index].vector == VIRTIO_TVQ_NO_VECTOR)
 		return NULL;
-	mask = &vd->vectors[vd->vqs[index].vector].mask;
-	return cpumask_empty(mask) ? NULL : mask;
+	vector = &vd->vectors[vd->vqs[index].vector];
+	if (vector->vqs->next || cpumask_empty(&vector->mask))
+		return NULL;
+	return &vector->mask;
 }
 
 static int tvq_virtio_disable_vq_and_reset(struct virtqueue *vq)
@@ -629,10 +645,22 @@ static int tvq_virtio_enable_vq_after_reset(struct virtqueue *vq)
 	WRITE_ONCE(vqi->quiet, false);
 	tvq_virtio_describe_vq(vqi, &setup);
 	err = tvq_device_enable_vq(vd->tdev, &setup, vd->config_vector);
-	if (err)
+	if (err) {
+		/* It stays as tvq_virtio_disable_vq_and_reset() has left it. */
+		WRITE_ONCE(vqi->quiet, true);
+#ifdef CONFIG_VIRTIO_HARDEN_NOTIFICATION
+		__virtqueue_break(vq);
+#endif
 		return err;
+	}
 	vq->reset = false;
 	return 0;
+}
+
+static bool tvq_virtio_get_shm_region(struct virtio_device *vdev,
+				      struct virtio_shm_region *region, u8 id)
+{
+	return !tvq_device_get_shm(to_tvq_virtio(vdev)->tdev, id, region);
 }
 
 static const struct virtio_config_ops tvq_virtio_config_ops = {
@@ -651,6 +679,7 @@ static const struct virtio_config_ops tvq_virtio_config_ops = {
 	.bus_name = tvq_virtio_bus_name,
 	.set_vq_affinity = tvq_virtio_set_vq_affinity,
 	.get_vq_affinity = tvq_virtio_get_vq_affinity,
+	.get_shm_region = tvq_virtio_get_shm_region,
 	.disable_vq_and_reset = tvq_virtio_disable_vq_and_reset,
 	.enable_vq_after_reset = tvq_virtio_enable_vq_after_reset,
 };

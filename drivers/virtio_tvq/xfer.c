@@ -59,7 +59,7 @@
  *
  * Then the link is stopped, all messages fail with -EIO, those in the ring are
  * quarantined, and the queue stays so until the device was reset: then
- * tvq_xfer_revive() or tvq_xfer_destroy() frees them.
+ * tvq_xfer_halt() frees them.
  */
 
 #define TVQ_SLOTS_MAX		32768
@@ -587,8 +587,18 @@ struct tvq_xfer *tvq_xfer_create(const struct tvq_xfer_params *params)
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_xfer_create);
 
-/* The device was reset: it gives nothing back, and writes nothing. */
-static void tvq_xfer_forget(struct tvq_xfer *x)
+/**
+ * tvq_xfer_halt() - the device was reset: it gives nothing back
+ * @x: the engine
+ *
+ * Fails what is still under way with -EIO and frees what is in quarantine;
+ * params.broken does not come any more. The caller makes sure first that the
+ * device was reset, so that it writes to no buffer any more, and that nobody is in
+ * tvq_xfer_interrupt().
+ *
+ * Context: Process context. Sleeps. Not from @done or params.broken.
+ */
+void tvq_xfer_halt(struct tvq_xfer *x)
 {
 	unsigned int i;
 
@@ -609,21 +619,20 @@ static void tvq_xfer_forget(struct tvq_xfer *x)
 	}
 	spin_unlock_irq(&x->lock);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_xfer_halt);
 
 /**
  * tvq_xfer_revive() - begin anew on a link that was reset
  * @x: the engine
  *
- * Fails what is still under way with -EIO and frees what is in quarantine; then
- * messages may be submitted again. The caller makes sure first that the device
- * was reset, so that it writes to no buffer any more, that nobody is in
- * tvq_xfer_interrupt() meanwhile, and that the link carries again.
+ * As tvq_xfer_halt(); then messages may be submitted again, because the link
+ * carries them.
  *
  * Context: Process context. Sleeps. Not from @done or params.broken.
  */
 void tvq_xfer_revive(struct tvq_xfer *x)
 {
-	tvq_xfer_forget(x);
+	tvq_xfer_halt(x);
 	spin_lock_irq(&x->lock);
 	x->armed = false;
 	WRITE_ONCE(x->broken, false);
@@ -649,7 +658,7 @@ void tvq_xfer_destroy(struct tvq_xfer *x)
 	if (IS_ERR_OR_NULL(x))
 		return;
 
-	tvq_xfer_forget(x);
+	tvq_xfer_halt(x);
 	tvq_xfer_free(x);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_xfer_destroy);

@@ -119,6 +119,7 @@ int tvq_xfer_submit(struct tvq_xfer *x, struct tvq_msg *msg);
 int tvq_xfer_exec(struct tvq_xfer *x, struct tvq_msg *msg);
 void tvq_xfer_interrupt(struct tvq_xfer *x);
 void tvq_xfer_break(struct tvq_xfer *x);
+void tvq_xfer_halt(struct tvq_xfer *x);
 void tvq_xfer_revive(struct tvq_xfer *x);
 bool tvq_xfer_is_broken(struct tvq_xfer *x);
 void tvq_xfer_stats(struct tvq_xfer *x, struct tvq_xfer_stats *stats);

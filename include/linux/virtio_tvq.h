@@ -9,6 +9,8 @@
 #include <linux/cpumask.h>
 #include <linux/device.h>
 #include <linux/io.h>
+#include <linux/ioport.h>
+#include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -20,6 +22,7 @@ struct dentry;
 struct tvq_cmdq;
 struct tvq_irqs;
 struct tvq_mgmt;
+struct virtio_shm_region;
 
 /*
  * Bits of struct tvq_device.flags. The first three are only ever set; a reset of
@@ -90,6 +93,8 @@ struct tvq_device {
 	struct delayed_work config_work;
 	struct work_struct fail_work;
 	struct work_struct recover_work;
+	struct resource *const *shm_bars;	/* by number, see struct tvq_mgmt */
+	struct list_head shm_regions;	/* by lock: those that were asked for */
 	/* private: member.c's and debugfs.c's */
 	struct mutex member_lock;	/* serialises admin commands; guards stopped */
 	bool stopped;
@@ -178,6 +183,8 @@ int tvq_device_enable_vq(struct tvq_device *tdev,
 			 const struct tvq_vq_setup *vq, u16 config_vector);
 int tvq_device_reset_vq(struct tvq_device *tdev, u16 index);
 bool tvq_device_post_notify(struct tvq_device *tdev, u32 data);
+int tvq_device_get_shm(struct tvq_device *tdev, u8 id,
+		       struct virtio_shm_region *region);
 void tvq_device_attach(struct tvq_device *tdev);
 void tvq_device_detach(struct tvq_device *tdev);
 bool tvq_device_is_dead(struct tvq_device *tdev);

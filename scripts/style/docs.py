@@ -135,6 +135,21 @@ def check_tests(name, text):
     return findings
 
 
+def check_parity(name, text):
+    """The workloads of the parity suite, and the differences that they declare."""
+    if name != "Documentation/parity.rst":
+        return []
+    written = set(re.findall(r"``(\d\d-[\w-]+|[\w]+\\\..*?)``", text))
+    there = set()
+    for path in Path("tests/parity").glob("[0-9]*.sh"):
+        there |= {path.stem, *re.findall(r"^# differs: (.*?): ",
+                                         path.read_text(), re.M)}
+    return ["%s does not have %s" % (name, word)
+            for word in sorted(there - written)] + \
+        ["%s has %s, which is not there" % (name, word)
+         for word in sorted(written - there)]
+
+
 def kernel_abi(linux, top):
     """What the kernel's own tool says of the ABI files, and its reST."""
     out = subprocess.run(
@@ -167,6 +182,7 @@ FAULTS = (
     (check_paths, "Documentation/a.rst", "See none.rst.\n"),
     (check_tests, "a.rst", "   * - a_requirement\n     - no_such_test\n"),
     (check_tests, "a.rst", "   * - one\n     - none here,\n       but_there\n"),
+    (check_parity, "Documentation/parity.rst", "Nothing.\n"),
 )
 
 
@@ -183,6 +199,7 @@ def main():
     documents = sorted(Path("Documentation").rglob("*.rst"))
     for path in documents:
         findings += check_rst(str(path), path.read_text())
+        findings += check_parity(str(path), path.read_text())
     for path in documents + sorted(Path(".").rglob("*.md")):
         findings += check_paths(str(path), path.read_text())
     path = Path("Documentation/admin-conformance.rst")

@@ -73,8 +73,10 @@ static int cmd_limits(struct command *cmd)
 	uint64_t mask = 0;
 	unsigned int i;
 
-	for (i = 0; (type = mdev_type_at(i)); i++)
-		mask |= BIT64(type->type);
+	for (i = 0; (type = mdev_type_at(i)); i++) {
+		if (mdev_type_possible(tvq, type))
+			mask |= BIT64(type->type);
+	}
 	limits.types[0] = htole64(mask);
 	pthread_mutex_lock(&tvq->lock);
 	limits.devices_used = htole32(tvq->num_devices);
@@ -325,6 +327,25 @@ static int cmd_set_config(struct command *cmd)
 	return 0;
 }
 
+/* A device has one region at most, with shmid 0. */
+static int cmd_get_shm(struct command *cmd)
+{
+	const struct virtio_tvq_shm_req *req = (void *)cmd->out;
+	const struct mdev *mdev = cmd->mdev;
+	struct virtio_tvq_shm shm = {
+		.bar = BAR_SHM,
+		.offset = htole64(mdev->shm_offset),
+		.length = htole64(mdev->shm_length),
+	};
+
+	if (!all_zero(req->reserved, sizeof(req->reserved)))
+		return CMD_ERR(EINVAL, RESERVED);
+	if (req->shm_id || !mdev->shm_length)
+		return CMD_ERR(ENXIO, SHM);
+	command_ok(cmd, &shm, sizeof(shm));
+	return 0;
+}
+
 /*
  * Class 2: virtqueues
  */
@@ -560,6 +581,7 @@ static const struct command_desc commands[] = {
 	{ DEVICE(RESET), IN(status), .run = cmd_reset },
 	{ DEVICE(GET_CONFIG), IN(config), .run = cmd_get_config },
 	{ DEVICE(SET_CONFIG), OUT(config_write), .more = true, IN(config), .run = cmd_set_config },
+	{ DEVICE(GET_SHM), OUT(shm_req), IN(shm), .run = cmd_get_shm },
 	{ VQ(SETUP), OUT(setup), .more = true, .run = cmd_setup },
 	{ VQ(RESET), OUT(vq_reset), .run = cmd_vq_reset },
 	{ VQ(NOTIFY), OUT(notify), .run = cmd_notify },

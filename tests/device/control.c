@@ -271,7 +271,8 @@ static void list_one(struct mdev *mdev, struct reply *reply)
 	say(reply, "id=%" PRIu64 " type=%s name=%s vqs=%u queues=%u vectors=%u ", mdev->id,
 	    mdev->type->name, mdev->params.name, mdev->params.vqs, mdev->num_vqs,
 	    mdev->num_vectors);
-	say(reply, "status=%#x%s%s%s%s\n", mdev->status, text[0] ? " " : "", text,
+	say(reply, "status=%#x negotiated=%#" PRIx64 "%s%s%s%s\n", mdev->status,
+	    mdev->driver_features, text[0] ? " " : "", text,
 	    mdev->stopped ? " stopped" : "", mdev_is_plain(mdev) ? " pci" : "");
 	pthread_mutex_unlock(&mdev->lock);
 }

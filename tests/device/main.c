@@ -43,6 +43,8 @@ static const char usage[] =
 "  --vectors-max N           their interrupt vectors in all (8192)\n"
 "  --device-vqs-max N        queues of one device (65)\n"
 "  --device-vectors-max N    interrupt vectors of one device (129)\n"
+"  --shm-size SIZE           room for the memory of all managed devices of type pmem, a\n"
+"                            power of 2 from 2M to 64G; without it there are none\n"
 "  --queue-size N            entries of a managed device's queue, a power of 2\n"
 "                            (net, blk: 256, others: 64)\n"
 "  --transport-queue-size N  entries of the transport virtqueue and of the admin\n"
@@ -65,8 +67,8 @@ static const char usage[] =
 enum {
 	OPT_SOCKET = 256, OPT_CONTROL, OPT_STATE_DIR, OPT_DISK_DIR, OPT_CONSOLE_DIR, OPT_TAP,
 	OPT_MAC_PREFIX, OPT_DEVICES_MAX, OPT_VQS_MAX, OPT_VECTORS_MAX, OPT_DEVICE_VQS_MAX,
-	OPT_DEVICE_VECTORS_MAX, OPT_QUEUE_SIZE, OPT_TRANSPORT_QUEUE_SIZE, OPT_PCI, OPT_LOG_LEVEL,
-	OPT_ADMIN_QUEUES, OPT_SHORT_COMMON_CFG, OPT_SRIOV, OPT_HELP,
+	OPT_DEVICE_VECTORS_MAX, OPT_SHM_SIZE, OPT_QUEUE_SIZE, OPT_TRANSPORT_QUEUE_SIZE, OPT_PCI,
+	OPT_LOG_LEVEL, OPT_ADMIN_QUEUES, OPT_SHORT_COMMON_CFG, OPT_SRIOV, OPT_HELP,
 };
 
 static const struct option options[] = {
@@ -82,6 +84,7 @@ static const struct option options[] = {
 	{ "vectors-max", required_argument, NULL, OPT_VECTORS_MAX },
 	{ "device-vqs-max", required_argument, NULL, OPT_DEVICE_VQS_MAX },
 	{ "device-vectors-max", required_argument, NULL, OPT_DEVICE_VECTORS_MAX },
+	{ "shm-size", required_argument, NULL, OPT_SHM_SIZE },
 	{ "queue-size", required_argument, NULL, OPT_QUEUE_SIZE },
 	{ "transport-queue-size", required_argument, NULL, OPT_TRANSPORT_QUEUE_SIZE },
 	{ "admin-queues", required_argument, NULL, OPT_ADMIN_QUEUES },
@@ -132,6 +135,16 @@ static void mac_prefix(const char *text, uint8_t *prefix)
 	prefix[0] = a;
 	prefix[1] = b;
 	prefix[2] = c;
+}
+
+static uint64_t shm_size(const char *text)
+{
+	uint64_t size;
+
+	if (!params_get_size(text, &size) || size < 2u << 20 || size > 64ull << 30 ||
+	    (size & (size - 1)))
+		bad_option("--shm-size %s: not a power of 2 from 2M to 64G", text);
+	return size;
 }
 
 static const char *path(const char *name, const char *text)
@@ -216,6 +229,9 @@ static void parse(int argc, char **argv, struct tvq_options *opt)
 			break;
 		case OPT_DEVICE_VECTORS_MAX:
 			opt->device_vectors_max = number(name, optarg, 1, 2048, false);
+			break;
+		case OPT_SHM_SIZE:
+			opt->shm_size = shm_size(optarg);
 			break;
 		case OPT_QUEUE_SIZE:
 			opt->queue_size = number(name, optarg, 2, VQ_SIZE_MAX, true);

@@ -15,7 +15,9 @@
  */
 #define RING_ON_REQUEST	(BIT64(F_RING_PACKED) | BIT64(F_IN_ORDER) | BIT64(F_NOTIFICATION_DATA))
 
-static const struct mdev_type * const types[] = { &net_type, &blk_type, &console_type, &rng_type };
+static const struct mdev_type * const types[] = {
+	&net_type, &blk_type, &console_type, &rng_type, &pmem_type,
+};
 
 const struct mdev_type *mdev_type_at(unsigned int i)
 {
@@ -89,7 +91,9 @@ void mdev_notify(struct mdev *mdev, struct virtq *vq)
 /* What the driver has negotiated. */
 void mdev_set_features(struct mdev *mdev, uint64_t features)
 {
+	pthread_mutex_lock(&mdev->lock);
 	mdev->driver_features = features;
+	pthread_mutex_unlock(&mdev->lock);
 	atomic_store(&mdev->notification_data, features & BIT64(F_NOTIFICATION_DATA));
 }
 
@@ -316,16 +320,29 @@ static void *worker(void *arg)
  */
 
 /*
- * The number of vectors for a managed device: as many as are asked for, or as it
- * would use and are left. now is what the device has already. With tvq.lock.
+ * Whether there can be so many queues, and the number of vectors: as many as are
+ * asked for or, for a managed device, as it would use and are left. now is what the
+ * device has already. With tvq.lock.
  */
-static int managed_vectors(struct tvq *tvq, struct mdev_params *params, uint32_t num_vqs,
-			   const struct mdev *now)
+static int check_counts(struct tvq *tvq, struct mdev_params *params, bool managed,
+			uint32_t num_vqs, const struct mdev *now)
 {
 	uint32_t left = tvq->opt.vectors_max - tvq->vectors_used + (now ? now->num_vectors : 0);
 	uint32_t vqs_left = tvq->opt.vqs_max - tvq->vqs_used + (now ? now->num_vqs : 0);
 	uint32_t num = params->num_vectors;
 
+	if (num_vqs > tvq->opt.device_vqs_max || (managed && num_vqs > tvq->opt.vqs_max))
+		return CMD_ERR(EINVAL, VQS);
+	if (managed && num_vqs > vqs_left)
+		return CMD_ERR(ENOSPC, VQS);
+	if (num > tvq->opt.device_vectors_max)
+		return CMD_ERR(EINVAL, VECTORS);
+	if (!managed) {
+		/* One for each queue, and one for the configuration */
+		if (!num)
+			params->num_vectors = num_vqs + 1;
+		return 0;
+	}
 	if (!num) {
 		params->auto_vectors = true;
 		num = num_vqs + mdev_type_by_id(params->type)->has_config_interrupt;
@@ -333,13 +350,52 @@ static int managed_vectors(struct tvq *tvq, struct mdev_params *params, uint32_t
 			num = tvq->opt.device_vectors_max;
 		if (num > left)
 			num = left;
-		if (!num)
-			return CMD_ERR(ENOSPC, VECTORS);
 		params->num_vectors = num;
 	}
-	if (num_vqs > vqs_left)
-		return CMD_ERR(ENOSPC, VQS);
-	return num > left ? CMD_ERR(ENOSPC, VECTORS) : 0;
+	return !num || num > left ? CMD_ERR(ENOSPC, VECTORS) : 0;
+}
+
+/* Whether there can be managed devices of a type. */
+bool mdev_type_possible(const struct tvq *tvq, const struct mdev_type *type)
+{
+	return !type->shm_length || tvq->opt.shm_size;
+}
+
+/* The end of a region that overlaps this one, or 0. With tvq.lock. */
+static uint64_t overlapped(struct mdev *mdev, uint64_t offset, uint64_t length)
+{
+	struct tvq *tvq = mdev->tvq;
+	const struct mdev *other;
+	uint32_t i;
+
+	for (i = 0; i < tvq->num_devices; i++) {
+		other = tvq->devices[i];
+		if (other->pci == mdev->pci && offset < other->shm_offset + other->shm_length &&
+		    other->shm_offset < offset + length)
+			return other->shm_offset + other->shm_length;
+	}
+	return 0;
+}
+
+/*
+ * Take a region of the function's memory, both in multiples of unit: the first place
+ * where there is room. With create_lock, before the device is in the table. Return: 0
+ * or -1.
+ */
+int mdev_take_shm(struct mdev *mdev, uint64_t length, uint64_t unit)
+{
+	uint64_t offset = 0, end, size = mdev->pci->bar_size[BAR_SHM];
+
+	pthread_mutex_lock(&mdev->tvq->lock);
+	while (length <= size && offset <= size - length &&
+	       (end = overlapped(mdev, offset, length)))
+		offset = (end + unit - 1) / unit * unit;
+	pthread_mutex_unlock(&mdev->tvq->lock);
+	if (length > size || offset > size - length)
+		return -1;
+	mdev->shm_offset = offset;
+	mdev->shm_length = length;
+	return 0;
 }
 
 /**
@@ -362,9 +418,9 @@ int mdev_check(struct tvq *tvq, struct mdev_params *params, bool managed, const 
 	const struct mdev *same;
 	uint64_t features;
 	const char *p;
-	int err = 0;
+	int err;
 
-	if (!type)
+	if (!type || (managed && !mdev_type_possible(tvq, type)))
 		return CMD_ERR(ENXIO, TYPE);
 	if (!params->have_features) {
 		params->auto_features = true;
@@ -377,20 +433,11 @@ int mdev_check(struct tvq *tvq, struct mdev_params *params, bool managed, const 
 	if (!params->vqs)
 		params->vqs = 1;
 	*num_vqs = type->num_vqs(params);
-	if (*num_vqs > tvq->opt.device_vqs_max || (managed && *num_vqs > tvq->opt.vqs_max))
-		return CMD_ERR(EINVAL, VQS);
-	if (params->num_vectors > tvq->opt.device_vectors_max)
-		return CMD_ERR(EINVAL, VECTORS);
-	if (managed) {
-		pthread_mutex_lock(&tvq->lock);
-		err = managed_vectors(tvq, params, *num_vqs, now);
-		pthread_mutex_unlock(&tvq->lock);
-		if (err)
-			return err;
-	} else if (!params->num_vectors) {
-		/* One for each queue, and one for the configuration. */
-		params->num_vectors = *num_vqs + 1;
-	}
+	pthread_mutex_lock(&tvq->lock);
+	err = check_counts(tvq, params, managed, *num_vqs, now);
+	pthread_mutex_unlock(&tvq->lock);
+	if (err)
+		return err;
 
 	if ((features & ~(type->features | RING_ON_REQUEST)) || params->features[1] ||
 	    (features & needed) != needed || !type->features_ok(features))

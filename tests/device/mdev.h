@@ -80,6 +80,8 @@ struct mdev_type {
 	/* All queues that params ask for, the control queue included. */
 	uint32_t (*num_vqs)(const struct mdev_params *params);
 	uint16_t (*queue_size)(struct mdev *mdev, uint16_t index);
+	/* The shared memory region that the type has to have. NULL if none. */
+	uint64_t (*shm_length)(const struct mdev_params *params);
 	/* Called by the creator, before the worker runs. Return: CMD_ERR or 0. */
 	int (*create)(struct mdev *mdev);
 	void (*destroy)(struct mdev *mdev);
@@ -167,6 +169,8 @@ struct mdev {
 	uint16_t num_vqs;
 	uint16_t num_vectors;
 	uint32_t config_len;
+	uint64_t shm_offset;			/* of its region, in BAR_SHM */
+	uint64_t shm_length;			/* 0 for none */
 
 	struct mailbox mbox;
 	_Atomic uint64_t kicked[VIRTIO_TVQ_DEVICE_VQS_MAX / 64];	/* a bit for each queue */
@@ -179,11 +183,11 @@ struct mdev {
 	bool stopped;
 	uint8_t config[MDEV_CONFIG_MAX];
 	uint32_t generation;
+	uint64_t driver_features;
 
 	/* The worker's own */
 	uint64_t epoch;
 	bool dying;
-	uint64_t driver_features;
 	struct virtq *vqs;
 	struct vq_chain chain;
 	void *priv;				/* of the type */
@@ -200,7 +204,7 @@ struct mdev {
 	struct msi_entry *msi;
 };
 
-extern const struct mdev_type blk_type, net_type, rng_type, console_type;
+extern const struct mdev_type blk_type, net_type, rng_type, console_type, pmem_type;
 
 const struct mdev_type *mdev_type_by_id(uint32_t type);
 const struct mdev_type *mdev_type_by_name(const char *name);
@@ -214,6 +218,8 @@ uint64_t mdev_possible_features(const struct mdev *mdev);
 void mdev_set_access(struct mdev *mdev, const struct mdev_access *access, struct pci *pci);
 int mdev_start_worker(struct mdev *mdev);
 void mdev_free(struct mdev *mdev);
+bool mdev_type_possible(const struct tvq *tvq, const struct mdev_type *type);
+int mdev_take_shm(struct mdev *mdev, uint64_t length, uint64_t unit);
 bool mdev_name_ok(const char *name);
 
 /* For any thread that keeps the device from going: with tvq.lock, or in its function's thread */

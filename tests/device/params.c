@@ -135,6 +135,8 @@ const char *params_error_text(int err)
 		return "a value that the type does not have, or out of range";
 	case VIRTIO_TVQ_Q_DEVICES:
 		return "too many devices";
+	case VIRTIO_TVQ_Q_SHM:
+		return "no room for its shared memory";
 	case VIRTIO_TVQ_Q_BACKEND:
 		return "what stands behind the device cannot be opened";
 	default:

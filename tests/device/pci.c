@@ -3,21 +3,25 @@
  * PCI functions.
  *
  * Configuration space is a plain array with a mask of what may be written. The
- * capabilities are laid out by layout(). Three BARs:
+ * capabilities are laid out by layout(). The BARs:
  *
  *	0	common configuration at 0, ISR at 0x1000, the device's own configuration
  *		at 0x2000, notifications at 0x3000
  *	1	MSI-X table and, behind it, PBA
  *	2, 3	doorbell pages of the management device, one for each managed device
+ *	4, 5	shared memory regions: memory that the client can map
  *
  * Extended configuration space has an SR-IOV capability where that is asked for.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <linux/virtio_pci.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "tvq.h"
@@ -40,7 +44,8 @@ static_assert(PCI_NOTIFY_OFFSET + PCI_QUEUES_MAX * PCI_NOTIFY_MULTIPLIER == BAR_
 #define CAP_NOTIFY		0x74
 #define CAP_PCI_CFG		0x88
 #define CAP_OWN			0x9c	/* the vendor's or the device configuration */
-#define CAP_EXP			0xc0
+#define CAP_SHM			0xac	/* behind a device configuration */
+#define CAP_EXP			0xc4
 #define CAP_SRIOV		0x100
 
 /* virtio_pci_modern_common_cfg of the specification, to admin_queue_num */
@@ -144,9 +149,12 @@ static void link_caps(struct pci *pci)
 {
 	static const uint8_t order[] = {
 		CAP_PM, CAP_EXP, CAP_MSIX, CAP_COMMON, CAP_NOTIFY, CAP_ISR, CAP_PCI_CFG, CAP_OWN,
+		CAP_SHM,
 	};
 	unsigned int i, num = sizeof(order);
 
+	if (pci->setup.vendor_cap || !pci->setup.shm_length)
+		num--;
 	if (!pci->config[CAP_OWN])
 		num--;
 	pci->config[PCI_CAPABILITY_LIST] = order[0];
@@ -158,6 +166,7 @@ static void layout(struct pci *pci)
 {
 	const struct pci_setup *setup = &pci->setup;
 	uint64_t doorbell_mask = ~(pci->bar_size[BAR_DOORBELL] - 1);
+	uint64_t shm_mask = ~(pci->bar_size[BAR_SHM] - 1);
 
 	memset(pci->config, 0, sizeof(pci->config));
 	memset(pci->writable, 0, sizeof(pci->writable));
@@ -181,6 +190,12 @@ static void layout(struct pci *pci)
 		      PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH);
 		allow(pci, PCI_BASE_ADDRESS_2, doorbell_mask, 4);
 		allow(pci, PCI_BASE_ADDRESS_3, doorbell_mask >> 32, 4);
+	}
+	if (pci->bar_size[BAR_SHM]) {
+		put32(pci, PCI_BASE_ADDRESS_4,
+		      PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH);
+		allow(pci, PCI_BASE_ADDRESS_4, shm_mask, 4);
+		allow(pci, PCI_BASE_ADDRESS_5, shm_mask >> 32, 4);
 	}
 
 	pci->config[CAP_PM] = PCI_CAP_ID_PM;
@@ -210,6 +225,13 @@ static void layout(struct pci *pci)
 	else if (setup->config_len)
 		virtio_cap(pci, CAP_OWN, 16, VIRTIO_PCI_CAP_DEVICE_CFG, BAR_VIRTIO, DEVICE_OFFSET,
 			   setup->config_len);
+	/* One region with shmid 0, where the device is the function itself. */
+	if (!setup->vendor_cap && setup->shm_length) {
+		virtio_cap(pci, CAP_SHM, sizeof(struct virtio_pci_cap64),
+			   VIRTIO_PCI_CAP_SHARED_MEMORY_CFG, BAR_SHM, 0, setup->shm_length);
+		put32(pci, CAP_SHM + offsetof(struct virtio_pci_cap64, length_hi),
+		      setup->shm_length >> 32);
+	}
 
 	pci->config[CAP_EXP] = PCI_CAP_ID_EXP;
 	put16(pci, CAP_EXP + PCI_EXP_FLAGS, 2 | PCI_EXP_TYPE_ENDPOINT << 4);
@@ -263,6 +285,9 @@ static void update_bus_master(struct pci *pci)
 	/* Doorbells may have come in vain, and interrupts be pending. */
 	if (on)
 		pci->ops->kick(pci);
+	else
+		log_info("%s: bus mastering is off, memory space %s, status %u", pci->setup.name,
+			 get16(pci, PCI_COMMAND) & PCI_COMMAND_MEMORY ? "on" : "off", pci->status);
 }
 
 /* Reset of the virtio device: nothing is read, written or interrupted behind it. */
@@ -641,6 +666,8 @@ static void bar_read(struct pci *pci, unsigned int bar, uint64_t offset, void *b
 		virtio_bar_read(pci, offset, buf, len);
 	else if (bar == BAR_MSIX)
 		msix_read(pci, offset, buf, len);
+	else if (bar == BAR_SHM)
+		memcpy(buf, pci->shm + offset, len);
 }
 
 static void bar_write(struct pci *pci, unsigned int bar, uint64_t offset, const void *buf,
@@ -652,6 +679,8 @@ static void bar_write(struct pci *pci, unsigned int bar, uint64_t offset, const 
 		msix_write(pci, offset, buf, len);
 	else if (bar == BAR_DOORBELL)
 		doorbell_write(pci, offset, buf, len);
+	else if (bar == BAR_SHM)
+		memcpy(pci->shm + offset, buf, len);
 }
 
 /*
@@ -716,6 +745,13 @@ static uint64_t region_size(void *dev, unsigned int region)
 	if (region == VFU_CONFIG)
 		return PCI_CONFIG_SIZE;
 	return region < 6 ? pci->bar_size[region] : 0;
+}
+
+static int region_fd(void *dev, unsigned int region)
+{
+	struct pci *pci = dev;
+
+	return region == BAR_SHM ? pci->shm_fd : -1;
 }
 
 static void region_read(void *dev, unsigned int region, uint64_t offset, void *buf, uint32_t len)
@@ -788,6 +824,7 @@ static void written(void *dev, uint16_t id, uint64_t cookie)
 
 static const struct vfu_ops vfu_ops = {
 	.region_size = region_size,
+	.region_fd = region_fd,
 	.region_read = region_read,
 	.region_write = region_write,
 	.dma_map = dma_map,
@@ -820,6 +857,30 @@ void pci_queue_setup(struct pci *pci, uint16_t index, struct vq_setup *setup)
 	};
 }
 
+/* Memory of a size that nobody can change: the client gets the file. */
+static int make_shm(struct pci *pci, uint64_t size)
+{
+	pci->shm_fd = memfd_create("tvq-shm", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (pci->shm_fd < 0 || ftruncate(pci->shm_fd, size) ||
+	    fcntl(pci->shm_fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
+		return -errno;
+	pci->shm = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, pci->shm_fd, 0);
+	if (pci->shm == MAP_FAILED) {
+		pci->shm = NULL;
+		return -errno;
+	}
+	pci->bar_size[BAR_SHM] = size;
+	return 0;
+}
+
+static void free_shm(struct pci *pci)
+{
+	if (pci->shm)
+		munmap(pci->shm, pci->bar_size[BAR_SHM]);
+	if (pci->shm_fd >= 0)
+		close(pci->shm_fd);
+}
+
 int pci_init(struct pci *pci, const struct pci_setup *setup)
 {
 	uint16_t i;
@@ -827,11 +888,14 @@ int pci_init(struct pci *pci, const struct pci_setup *setup)
 	memset(pci, 0, sizeof(*pci));
 	pci->setup = *setup;
 	pci->ops = setup->ops;
+	pci->shm_fd = -1;
 	mem_init(&pci->mem);
 	pci->msix_table = calloc(setup->num_vectors, 16);
 	pci->queue = calloc(setup->num_queues, sizeof(*pci->queue));
 	if (!pci->msix_table || !pci->queue ||
+	    (setup->shm_length && make_shm(pci, power_of_2(4096, setup->shm_length))) ||
 	    vfu_init(&pci->vfu, &vfu_ops, pci, setup->num_vectors)) {
+		free_shm(pci);
 		free(pci->msix_table);
 		free(pci->queue);
 		mem_exit(&pci->mem);
@@ -853,6 +917,7 @@ void pci_exit(struct pci *pci)
 {
 	vfu_exit(&pci->vfu);
 	mem_exit(&pci->mem);
+	free_shm(pci);
 	free(pci->msix_table);
 	free(pci->queue);
 }

@@ -20,6 +20,7 @@
 #define BAR_VIRTIO		0	/* common configuration, ISR, device's own, notifications */
 #define BAR_MSIX		1	/* MSI-X table and PBA */
 #define BAR_DOORBELL		2	/* and 3: a page for each managed device */
+#define BAR_SHM			4	/* and 5: shared memory regions */
 
 #define PCI_NOTIFY_OFFSET	0x3000	/* in BAR_VIRTIO */
 #define PCI_NOTIFY_MULTIPLIER	4
@@ -73,6 +74,7 @@ struct pci_setup {
 	uint16_t total_vfs;		/* 0: no SR-IOV capability */
 	uint32_t config_len;
 	uint64_t doorbell_length;
+	uint64_t shm_length;		/* room for shared memory regions */
 	const void *vendor_cap;		/* stays the caller's */
 	uint8_t vendor_cap_len;
 };
@@ -94,6 +96,8 @@ struct pci {
 	uint8_t config[PCI_CONFIG_SIZE];
 	uint8_t writable[320];		/* bits that a client may write */
 	uint64_t bar_size[6];
+	int shm_fd;			/* BAR_SHM, or -1 */
+	uint8_t *shm;			/* all of it, that the client may have mapped, too */
 	uint32_t pba_offset;
 	uint8_t *msix_table;		/* 16 bytes for each vector */
 	bool vfs_enabled;

@@ -348,6 +348,7 @@ static int make_function(struct plain *plain)
 		.num_vectors = mdev->num_vectors,
 		.num_queues = mdev->num_vqs,
 		.config_len = mdev->config_len,
+		.shm_length = mdev->type->shm_length ? mdev->type->shm_length(&mdev->params) : 0,
 	};
 	uint16_t i;
 

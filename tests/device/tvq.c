@@ -156,6 +156,7 @@ static int make_function(struct tvq *tvq)
 		.short_common = tvq->opt.short_common_cfg,
 		.total_vfs = tvq->opt.sriov,
 		.doorbell_length = (uint64_t)tvq->opt.devices_max * VIRTIO_TVQ_DOORBELL_SIZE,
+		.shm_length = tvq->opt.shm_size,
 		.vendor_cap = &tvq->cap,
 		.vendor_cap_len = sizeof(tvq->cap),
 	};

@@ -17,7 +17,7 @@
  *	  |			  |			thread, all else in the worker
  *	devices, a worker thread each	mdev.c
  *	  |
- *	device types			blk.c net.c rng.c console.c
+ *	device types			blk.c net.c rng.c console.c pmem.c
  *
  * A device type does not know how a driver reaches its devices (struct mdev_access).
  *
@@ -106,6 +106,7 @@ struct tvq_options {
 	bool short_common_cfg;			/* that ends before what it says of those */
 	uint16_t sriov;				/* virtual functions, on paper */
 	uint8_t mac_prefix[3];
+	uint64_t shm_size;			/* of the shared memory of all managed devices */
 	const struct plain_options *pci;	/* devices that are functions of their own */
 	uint32_t num_pci;
 };

@@ -179,6 +179,50 @@ static void reply(struct vfu *vfu, const struct vfu_hdr *req, const void *data, 
 	reply_parts(vfu, req, data, len, NULL, 0);
 }
 
+/*
+ * A reply with a file. Return: whether it was sent; it is not where other messages
+ * are waiting, for the file has to go with the bytes of its own.
+ */
+static bool reply_with_fd(struct vfu *vfu, const struct vfu_hdr *req, const void *data, size_t len,
+			  int fd)
+{
+	struct vfu_hdr hdr = {
+		.id = req->id,
+		.command = req->command,
+		.size = sizeof(hdr) + len,
+		.flags = VFU_F_REPLY,
+	};
+	struct iovec iov[] = {
+		{ .iov_base = &hdr, .iov_len = sizeof(hdr) },
+		{ .iov_base = (void *)data, .iov_len = len },
+	};
+	union {
+		char buf[CMSG_SPACE(sizeof(fd))];
+		struct cmsghdr align;
+	} control;
+	struct msghdr msg = {
+		.msg_iov = iov,
+		.msg_iovlen = 2,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	ssize_t n = -1;
+
+	memset(&control, 0, sizeof(control));
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	pthread_mutex_lock(&vfu->send_lock);
+	if (vfu->fd >= 0 && !vfu->dead && vfu->out_start == vfu->out_end)
+		n = sendmsg(vfu->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n > 0 && n != hdr.size)
+		vfu->dead = true;	/* half a message is none */
+	pthread_mutex_unlock(&vfu->send_lock);
+	return n > 0;
+}
+
 static void reply_error(struct vfu *vfu, const struct vfu_hdr *req, int err)
 {
 	struct vfu_hdr hdr = {
@@ -498,6 +542,7 @@ static int handle_get_region_info(struct vfu *vfu, const struct vfu_hdr *hdr, co
 				  size_t len)
 {
 	struct vfu_region_info info;
+	int fd;
 
 	if (len < sizeof(info))
 		return -EINVAL;
@@ -509,6 +554,15 @@ static int handle_get_region_info(struct vfu *vfu, const struct vfu_hdr *hdr, co
 	info.flags = info.size ? VFU_REGION_F_READ | VFU_REGION_F_WRITE : 0;
 	info.cap_offset = 0;
 	info.offset = 0;
+	fd = vfu->ops->region_fd(vfu->dev, info.index);
+	if (fd >= 0) {
+		info.flags |= VFU_REGION_F_MMAP;
+		if ((hdr->flags & VFU_F_NO_REPLY) ||
+		    reply_with_fd(vfu, hdr, &info, sizeof(info), fd))
+			return 0;
+		/* It can still be read and written by message. */
+		info.flags &= ~VFU_REGION_F_MMAP;
+	}
 	reply(vfu, hdr, &info, sizeof(info));
 	return 0;
 }

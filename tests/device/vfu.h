@@ -26,6 +26,8 @@ struct vfu;
 /* What a device answers. All are called in the socket thread. */
 struct vfu_ops {
 	uint64_t (*region_size)(void *dev, unsigned int region);
+	/* A file that is the region, which the client may map, or -1. Stays the device's. */
+	int (*region_fd)(void *dev, unsigned int region);
 	/* Offset and length lie inside the region. */
 	void (*region_read)(void *dev, unsigned int region, uint64_t offset, void *buf,
 			    uint32_t len);

@@ -72,6 +72,7 @@ struct vfu_device_info {
 
 #define VFU_REGION_F_READ	(1u << 0)
 #define VFU_REGION_F_WRITE	(1u << 1)
+#define VFU_REGION_F_MMAP	(1u << 2)
 
 struct vfu_region_info {
 	uint32_t argsz;

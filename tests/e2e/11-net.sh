@@ -18,6 +18,13 @@ right=$(tvq_netdev "$fn" right)
 ethtool -i "$left" | grep "bus-info: tvq0-" >/dev/null || fail "bus-info"
 ethtool -L "$right" combined 2
 ethtool -l "$right" | tail -n 5 | grep "Combined:.*2" >/dev/null || fail "two pairs"
+# A CPU for each pair: the driver says so, and does not keep what it said.
+id=$(cat "$(tvq_device "$fn" right)/device_id")
+for queue in 0 1; do
+	irq=$(sed -n "s/^ *\([0-9]*\):.*tvq0-$id-input\.$queue\$/\1/p" /proc/interrupts)
+	hint=$(cat "/proc/irq/$irq/affinity_hint")
+	[ $((0x${hint##*,})) = $((1 << queue)) ] || fail "queue $queue: affinity_hint $hint"
+done
 
 ip netns add left
 ip netns add right

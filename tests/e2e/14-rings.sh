@@ -7,7 +7,8 @@
 # verified I/O for longer than a ring is, and queues that are reset.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
-INDIRECT=28 EVENT_IDX=29 PACKED=34 IN_ORDER=35 NOTIFICATION_DATA=38 RING_RESET=40
+INDIRECT=28 EVENT_IDX=29 VERSION_1=32 ACCESS_PLATFORM=33 PACKED=34 IN_ORDER=35
+NOTIFICATION_DATA=38 RING_RESET=40 ADMIN_VQ=41
 
 tvq_load
 fn=$(tvq_function 0)
@@ -38,10 +39,10 @@ with()
 	printf '%#x\n' "$mask"
 }
 
-# check_bits NAME [+|-]BIT...: what the driver has taken
+# check_bits NAME [+|-]BIT...: what the driver has taken, and the device has seen
 check_bits()
 {
-	local name=$1 bits bit want
+	local name=$1 bits bit want seen
 	shift
 
 	bits=$(cat "$(tvq_virtio "$fn" "$name")/features")
@@ -52,6 +53,8 @@ check_bits()
 		[ "$bit $TVQ_KERNEL" = "+$IN_ORDER 6.12" ] && want=0
 		[ "${bits:${bit:1}:1}" = $want ] || fail "$name: bit ${bit:1} is not $want: $bits"
 	done
+	seen=$(host device 0 ctl list | sed -n "s/.* name=$name .* negotiated=\([^ ]*\).*/\1/p")
+	[ $((seen)) = $((2#$(rev <<<"${bits:0:64}"))) ] || fail "$name: $seen is not $bits"
 }
 
 check_disk()
@@ -145,7 +148,8 @@ ip link set "$other" netns b
 ip -n b addr add 192.0.2.2/24 dev "$other"
 ip -n b link set "$other" up
 
-ring "split" +$INDIRECT +$EVENT_IDX -$PACKED -$IN_ORDER -$NOTIFICATION_DATA +$RING_RESET
+ring "split" +$INDIRECT +$EVENT_IDX -$PACKED -$IN_ORDER -$NOTIFICATION_DATA +$RING_RESET \
+	+$VERSION_1 +$ACCESS_PLATFORM -$ADMIN_VQ
 ring "split, bare" -$INDIRECT -$EVENT_IDX -$PACKED -$RING_RESET
 ring "split, notification data" -$PACKED +$NOTIFICATION_DATA
 ring "split, in order" -$PACKED +$IN_ORDER
@@ -155,8 +159,8 @@ ring "packed, notification data" +$PACKED +$NOTIFICATION_DATA
 ring "packed, in order, notification data" +$PACKED +$IN_ORDER +$NOTIFICATION_DATA
 
 # Not to be withheld, and of no device here
-for bits in "-32" "-33" "+41"; do
-	expect_errno EINVAL tvq_create "$fn" "type=blk features=$(with "$blk_bits" $bits)"
+for bits in -$VERSION_1 -$ACCESS_PLATFORM +$ADMIN_VQ; do
+	expect_errno EINVAL tvq_create "$fn" "type=blk features=$(with "$blk_bits" "$bits")"
 done
 
 trap - EXIT

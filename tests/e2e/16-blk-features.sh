@@ -25,6 +25,15 @@ queue=$sys/queue
 [ "$(cat "$queue/discard_max_hw_bytes")" -gt 0 ] || fail "no discard"
 [ "$(cat "$queue/write_zeroes_max_bytes")" -gt 0 ] || fail "no write zeroes"
 
+# Each CPU has a queue, whose interrupt comes in there.
+id=$(cat "$(tvq_device "$fn" disk)/device_id")
+for n in 0 1 2 3; do
+	irq=$(sed -n "s/^ *\([0-9]*\):.*tvq0-$id-req\.$n\$/\1/p" /proc/interrupts)
+	[ "$(cat "$sys/mq/$n/cpu_list")" = "$(cat "/proc/irq/$irq/smp_affinity_list")" ] ||
+		fail "queue $n: CPU $(cat "$sys/mq/$n/cpu_list"), interrupt on $(cat "/proc/irq/$irq/smp_affinity_list")"
+done
+[ "$(cat "$sys"/mq/*/cpu_list | sort | xargs)" = "0 1 2 3" ] || fail "not a CPU for each queue"
+
 # Requests from all CPUs, each to its own queue
 fio --name=queues --filename="$disk" --rw=randrw --bs=4k --direct=1 --ioengine=libaio \
 	--iodepth=16 --numjobs=4 --cpus_allowed=0-3 --cpus_allowed_policy=split --size=4M \
@@ -88,6 +97,13 @@ disk=$(tvq_disk "$fn" disk)
 cmp -n $((8 << 20)) -i $((72 << 20)):0 "$disk" /run/data || fail "other data"
 ! dd if=/dev/zero of="$disk" bs=4k count=1 oflag=direct status=none 2>/dev/null ||
 	fail "written to a read-only disk"
+tvq_destroy "$fn" disk
+
+# Queues that share vectors are all in use, too.
+tvq_create "$fn" 'type=blk name=disk vqs=4 vectors=3'
+disk=$(tvq_disk "$fn" disk)
+[ "$(cat "/sys/block/${disk##*/}"/mq/*/cpu_list | sort | xargs)" = "0 1 2 3" ] ||
+	fail "shared vectors: $(cat "/sys/block/${disk##*/}"/mq/*/cpu_list | xargs)"
 tvq_destroy "$fn" disk
 
 # Without discard, zeroes and a choice of caches

@@ -34,11 +34,14 @@ dd if=/run/pattern of="$other" bs=64k oflag=direct status=none
 # What must not change: ids, names, drivers, and what users know them by.
 names()
 {
-	local dev
+	local dev vdev id status
 
+	# No program is started: on the debug kernel these would take seconds.
 	for dev in "$fn"/tvq/by-name/*; do
-		echo "${dev##*/}" "$(cat "$dev/device_id")" "$(cat "$dev"/virtio*/status)" \
-			"$(echo "$dev"/virtio*/{block,net}/*)"
+		vdev=("$dev"/virtio*)
+		read -r id <"$dev/device_id" || true
+		read -r status <"${vdev[0]}/status" || true
+		echo "${dev##*/}" "$id" "$status" "${vdev[0]}"/{block,net}/*
 	done
 }
 
@@ -71,6 +74,8 @@ unchanged()
 
 [ "$(cat "$fn/reset_method")" = flr ] || echo flr >"$fn/reset_method"
 io_start "$disk" --size=1M
+ip netns exec right ping -qi 0.1 10.9.0.1 >/dev/null &
+load=$!
 for ((i = 0; i < 2; i++)); do
 	echo 1 >"$fn/reset"
 	works "function-level reset $i"
@@ -138,6 +143,10 @@ host device 0 ctl needs-reset
 wait_for 20 sh -c '[ $(dmesg | grep -c "needs a reset, all its devices fail") = 2 ]'
 echo 1 >"$fn/reset"
 back "a function-level reset of one that needed it"
+kill "$load" || fail "the load on the interfaces has ended"
+io_start "$disk" --size=1M
+works "at the end"
+io_stop
 
 for name in disk other left right rng; do
 	[ $name = left ] && ip netns del right

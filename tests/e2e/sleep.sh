@@ -34,11 +34,14 @@ sleep_devices()
 # What must not change: ids, names, drivers, and what users know them by.
 sleep_names()
 {
-	local dev
+	local dev vdev id status
 
+	# No program is started: on the debug kernel these would take seconds.
 	for dev in "$fn"/tvq/by-name/*; do
-		echo "${dev##*/}" "$(cat "$dev/device_id")" "$(cat "$dev"/virtio*/status)" \
-			"$(echo "$dev"/virtio*/{block,net}/*)"
+		vdev=("$dev"/virtio*)
+		read -r id <"$dev/device_id" || true
+		read -r status <"${vdev[0]}/status" || true
+		echo "${dev##*/}" "$id" "$status" "${vdev[0]}"/{block,net}/*
 	done
 }
 
@@ -107,6 +110,23 @@ sleep_written()
 				print "block " NR - 1 " of " cpu ": " want " expected, " $1 " " $2
 				bad = 1 } }
 			END { exit bad }' || fail "what was acknowledged is lost"
+	done
+}
+
+# sleep_kept LAST0 LAST1: is on the disk what the writers had acknowledged by then,
+# or what they wrote after that? All of their blocks are to have been written.
+sleep_kept()
+{
+	local cpu last=("$@")
+
+	for cpu in 0 1; do
+		dd if="$disk" bs=4k skip=$((cpu * SLEEP_BLOCKS)) count=$SLEEP_BLOCKS \
+			iflag=direct status=none |
+		awk -v cpu=$cpu -v last="${last[cpu]}" -v blocks=$SLEEP_BLOCKS '
+			$1 != cpu || $2 % blocks != NR - 1 || $2 <= last - blocks {
+				print "block " NR - 1 " of " cpu ": " $1 " " $2 ", acknowledged: " last
+				bad = 1 }
+			END { exit bad || NR != blocks }' || fail "what was acknowledged is lost"
 	done
 }
 

@@ -927,6 +927,7 @@ static void no_queues(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(tvq_admin_create(&params)), -EINVAL);
 	tvq_admin_destroy(NULL);
 	tvq_admin_break(NULL);
+	tvq_admin_halt(NULL);
 	tvq_admin_revive(NULL);
 }
 

@@ -33,6 +33,7 @@
  * @status: device status in a configuration reply
  * @generation: of the configuration
  * @config: the configuration
+ * @shm: its shared memory regions by id; length 0: there is none
  * @commands: the commands that the device got, in order, as class and command
  * @num_commands: how many
  * @probe_err: what the personality's probe returns
@@ -55,6 +56,7 @@ struct bed {
 	u8 status;
 	u32 generation;
 	u8 config[CONFIG_LEN];
+	struct tvq_shm shm[2];
 	u16 commands[64];
 	unsigned int num_commands;
 	int probe_err;
@@ -76,6 +78,7 @@ static struct bed *the_bed;
 #define CMD_RESET		CMD(1, 4)
 #define CMD_GET_CONFIG		CMD(1, 5)
 #define CMD_SET_CONFIG		CMD(1, 6)
+#define CMD_GET_SHM		CMD(1, 7)
 
 static int put_config(struct bed *bed, u8 *in)
 {
@@ -122,6 +125,20 @@ static int answer(struct fake_link *link, const struct fake_cmd *cmd)
 		bed->config[out[0]] = out[8];
 		bed->generation++;
 		return put_config(bed, in);
+	case CMD_GET_SHM: {
+		const struct tvq_shm *shm = &bed->shm[out[0]];
+		struct virtio_tvq_shm *reply = (void *)in;
+
+		if (!shm->length) {
+			*(__le32 *)cmd->in = cpu_to_le32(VIRTIO_TVQ_ERR);
+			*(__le16 *)in = cpu_to_le16(VIRTIO_TVQ_STATUS_ENXIO);
+			return 8;
+		}
+		reply->bar = shm->bar;
+		reply->offset = cpu_to_le64(shm->offset);
+		reply->length = cpu_to_le64(shm->length);
+		return sizeof(__le32) + sizeof(*reply);
+	}
 	case CMD(0, 1): {
 		struct virtio_tvq_limits *limits = (void *)in;
 
@@ -555,6 +572,125 @@ static void config_interrupt(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bed->changes, 2);
 }
 
+/* BAR 4 alone may have shared memory, and all of its second page is taken. */
+#define BAR_START	0x2000000000ull
+#define BAR_SIZE	0x8000
+
+struct shm_bed {
+	struct resource bar;
+	struct resource taken;
+	struct resource *bars[6];
+	struct tvq_device *tdev;
+};
+
+static struct shm_bed *new_shm_device(struct kunit *test)
+{
+	struct shm_bed *s = kunit_kzalloc(test, sizeof(*s), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, s);
+	s->bar = DEFINE_RES_MEM_NAMED(BAR_START, BAR_SIZE, "bar");
+	s->taken = DEFINE_RES_MEM_NAMED(BAR_START + 0x1000, 0x1000, "taken");
+	KUNIT_ASSERT_EQ(test, request_resource(&s->bar, &s->taken), 0);
+	s->bars[4] = &s->bar;
+	s->tdev = new_device(test, 0, DRIVER);
+	s->tdev->shm_bars = s->bars;
+	KUNIT_ASSERT_EQ(test, tvq_device_add(s->tdev), 0);
+	return s;
+}
+
+static void shm_is_found(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct shm_bed *s = new_shm_device(test);
+	struct virtio_shm_region region;
+
+	bed->shm[0] = (struct tvq_shm){ 4, 0x2000, 0x3000 };
+	bed->shm[1] = (struct tvq_shm){ 4, 0x5000, 0x3000 };
+	KUNIT_ASSERT_EQ(test, tvq_device_get_shm(s->tdev, 0, &region), 0);
+	KUNIT_EXPECT_EQ(test, region.addr, BAR_START + 0x2000);
+	KUNIT_EXPECT_EQ(test, region.len, 0x3000);
+	KUNIT_ASSERT_EQ(test, tvq_device_get_shm(s->tdev, 1, &region), 0);
+	KUNIT_EXPECT_EQ(test, region.addr, BAR_START + 0x5000);
+	KUNIT_EXPECT_EQ(test, bed->num_commands, 2);
+
+	/* It stays where it is, whatever the device says later, or does not. */
+	bed->shm[0].offset = 0;
+	tvq_device_fail(s->tdev);
+	KUNIT_ASSERT_EQ(test, tvq_device_get_shm(s->tdev, 0, &region), 0);
+	KUNIT_EXPECT_EQ(test, region.addr, BAR_START + 0x2000);
+	KUNIT_EXPECT_EQ(test, bed->num_commands, 2);
+
+	/* A driver can request it, for it is not busy. */
+	KUNIT_ASSERT_PTR_EQ(test, s->taken.sibling->parent, &s->bar);
+	KUNIT_EXPECT_EQ(test, s->taken.sibling->flags & IORESOURCE_BUSY, 0);
+	drop(test);
+	KUNIT_EXPECT_NULL(test, s->taken.sibling);
+}
+
+/* Asked again each time, and no reason to give up on the device. */
+static void shm_is_not_there(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct shm_bed *s = new_shm_device(test);
+	struct virtio_shm_region region;
+
+	KUNIT_EXPECT_EQ(test, tvq_device_get_shm(s->tdev, 0, &region), -ENXIO);
+	KUNIT_EXPECT_EQ(test, tvq_device_get_shm(s->tdev, 0, &region), -ENXIO);
+	KUNIT_EXPECT_EQ(test, bed->num_commands, 2);
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_dead(s->tdev));
+	bed->shm[0] = (struct tvq_shm){ 4, 0, 0x1000 };
+	tvq_device_fail(s->tdev);
+	KUNIT_EXPECT_EQ(test, tvq_device_get_shm(s->tdev, 0, &region), -EIO);
+	KUNIT_EXPECT_EQ(test, bed->num_commands, 2);
+}
+
+struct shm_lie {
+	const char *name;
+	struct tvq_shm shm;
+};
+
+static const struct shm_lie shm_lies[] = {
+	{ "a BAR that is not for this", { 3, 0, 0x1000 } },
+	{ "longer than the BAR", { 4, 0, 0x9000 } },
+	{ "over the end of the BAR", { 4, 0x7000, 0x2000 } },
+	{ "behind the BAR", { 4, 0x8000, 0x1000 } },
+	{ "what is taken", { 4, 0x1000, 0x1000 } },
+	{ "into what is taken", { 4, 0, 0x2000 } },
+	{ "around what is taken", { 4, 0, 0x8000 } },
+	{ "the device's other region", { 4, 0x4000, 0x1000 } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(shm_lie, shm_lies, name);
+
+static void shm_lie(struct kunit *test)
+{
+	const struct shm_lie *lie = test->param_value;
+	struct bed *bed = test->priv;
+	struct shm_bed *s = new_shm_device(test);
+	struct virtio_shm_region region;
+
+	bed->shm[1] = (struct tvq_shm){ 4, 0x4000, 0x1000 };
+	KUNIT_ASSERT_EQ(test, tvq_device_get_shm(s->tdev, 1, &region), 0);
+	bed->shm[0] = lie->shm;
+	KUNIT_EXPECT_EQ(test, tvq_device_get_shm(s->tdev, 0, &region), -EPROTO);
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_dead(s->tdev));
+	/* Nothing stays reserved. */
+	bed->shm[0] = (struct tvq_shm){ 4, 0, 0x1000 };
+	KUNIT_EXPECT_EQ(test, tvq_device_get_shm(s->tdev, 0, &region), 0);
+}
+
+/* What can't even be a region is a device that does not speak the protocol. */
+static void shm_nonsense(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct shm_bed *s = new_shm_device(test);
+	struct virtio_shm_region region;
+
+	bed->shm[0] = (struct tvq_shm){ 6, 0, 0x1000 };
+	KUNIT_EXPECT_EQ(test, tvq_device_get_shm(s->tdev, 0, &region), -EPROTO);
+	KUNIT_EXPECT_TRUE(test, tvq_device_is_dead(s->tdev));
+}
+
 static struct kunit_case bus_cases[] = {
 	KUNIT_CASE(bind_and_leave),
 	KUNIT_CASE(reference_outlives),
@@ -573,6 +709,10 @@ static struct kunit_case bus_cases[] = {
 	KUNIT_CASE(config_is_written),
 	KUNIT_CASE(config_after_reset),
 	KUNIT_CASE(config_interrupt),
+	KUNIT_CASE(shm_is_found),
+	KUNIT_CASE(shm_is_not_there),
+	KUNIT_CASE_PARAM(shm_lie, shm_lie_gen_params),
+	KUNIT_CASE(shm_nonsense),
 	{}
 };
 

@@ -740,6 +740,69 @@ static void config_patched(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, tvq_cmd_set_config(bed->q, ID, 0, "x", 1, c), p->err);
 }
 
+static const u8 shm_reply[] = {
+	0, 0, 0, 0,
+	4, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	0, 0x10, 0, 3, 2, 1, 0, 0,
+	0, 0x20, 0, 6, 5, 4, 0, 0,
+};
+
+/* Where its fields are. */
+#define SHM_BAR			4
+#define SHM_OFFSET		12
+#define SHM_LENGTH		20
+
+static void get_shm(struct kunit *test)
+{
+	struct bed *bed = start(test, LONG_MS);
+	struct tvq_shm shm;
+
+	reply_with(bed, ALL(shm_reply));
+	KUNIT_EXPECT_EQ(test, tvq_cmd_get_shm(bed->q, ID, 0xa5, &shm), 0);
+	expect_out(test, bed, BYTES(8, 7, 6, 5, 4, 3, 2, 1, 1, 0, 7, 0,
+				    0xa5, 0, 0, 0, 0, 0, 0, 0));
+	KUNIT_EXPECT_EQ(test, bed->in_len, 4 + 24);
+	KUNIT_EXPECT_EQ(test, shm.bar, 4);
+	KUNIT_EXPECT_EQ(test, shm.offset, 0x010203001000ull);
+	KUNIT_EXPECT_EQ(test, shm.length, 0x040506002000ull);
+
+	reply_with(bed, BYTES(1, 0, 0, 0, 6, 0, 17, 0));
+	KUNIT_EXPECT_EQ(test, tvq_cmd_get_shm(bed->q, ID, 0, &shm), -ENXIO);
+}
+
+static const struct patch shm_patches[] = {
+	{ "as it is", 0, 0, 0, 0, 0 },
+	{ "one byte short", 0, 0, 0, 1, -EPROTO },
+	{ "the ack alone", 0, 0, 0, sizeof(shm_reply) - 4, -EPROTO },
+	{ "nothing", 0, 0, 0, sizeof(shm_reply), -EPROTO },
+	{ "bar 0", SHM_BAR, 1, 0, 0, 0 },
+	{ "bar 5", SHM_BAR, 1, 5, 0, 0 },
+	{ "bar 6", SHM_BAR, 1, 6, 0, -EPROTO },
+	{ "bar 255", SHM_BAR, 1, 255, 0, -EPROTO },
+	{ "offset 0", SHM_OFFSET, 8, 0, 0, 0 },
+	{ "offset 2048", SHM_OFFSET, 8, 2048, 0, -EPROTO },
+	{ "offset 4097", SHM_OFFSET, 8, 4097, 0, -EPROTO },
+	{ "length 0", SHM_LENGTH, 8, 0, 0, -EPROTO },
+	{ "length 1", SHM_LENGTH, 8, 1, 0, -EPROTO },
+	{ "length 4095", SHM_LENGTH, 8, 4095, 0, -EPROTO },
+	{ "length 4096", SHM_LENGTH, 8, 4096, 0, 0 },
+	{ "length to the end", SHM_LENGTH, 8, 0xfffffefdfcffe000ull, 0, 0 },
+	{ "length that overflows", SHM_LENGTH, 8, 0xfffffefdfcfff000ull, 0, -EPROTO },
+	{ "highest offset", SHM_OFFSET, 8, 0xfffffffffffff000ull, 0, -EPROTO },
+};
+
+KUNIT_ARRAY_PARAM_DESC(shm_patched, shm_patches, name);
+
+static void shm_patched(struct kunit *test)
+{
+	const struct patch *p = test->param_value;
+	struct bed *bed = start(test, LONG_MS);
+	struct tvq_shm shm;
+
+	reply_patched(bed, ALL(shm_reply), p);
+	KUNIT_EXPECT_EQ(test, tvq_cmd_get_shm(bed->q, ID, 0, &shm), p->err);
+}
+
 /* Queues */
 
 static void setup(struct kunit *test)
@@ -1088,6 +1151,8 @@ static struct kunit_case cmd_cases[] = {
 	KUNIT_CASE(get_config),
 	KUNIT_CASE(set_config),
 	KUNIT_CASE_PARAM(config_patched, config_patched_gen_params),
+	KUNIT_CASE(get_shm),
+	KUNIT_CASE_PARAM(shm_patched, shm_patched_gen_params),
 	KUNIT_CASE(setup),
 	KUNIT_CASE(setup_too_long),
 	KUNIT_CASE(reset_vq),

@@ -84,6 +84,12 @@ static const struct bad_case bad_cases[] = {
 	{ "capacity=1M type=net", -EINVAL },
 	{ "serial=a type=net", -EINVAL },
 	{ "serial=a type=4", -EINVAL },
+	{ "capacity=1M type=33", -EINVAL },
+	{ "capacity=1M type=34", -EINVAL },
+	{ "mac=02:00:00:00:00:01 type=33", -EINVAL },
+	{ "type=pmem capacity=511", -EINVAL },
+	{ "type=pmem capacity=1025T", -ERANGE },
+	{ "type=pmem serial=a", -EINVAL },
 };
 
 KUNIT_ARRAY_PARAM_DESC(create_bad, bad_cases, text);
@@ -150,6 +156,23 @@ static void create_all_of_net(struct kunit *test)
 	KUNIT_EXPECT_MEMEQ(test, create.config[1].data, mac, 8);
 }
 
+/* In bytes, and behind the address; whatever comes first, type or capacity. */
+static void create_all_of_pmem(struct kunit *test)
+{
+	static const char text[] = "capacity=3M type=pmem";
+	static const u8 size[8] = { 0, 0, 0x30 };
+	struct tvq_create create;
+	const char *reason;
+
+	KUNIT_ASSERT_EQ(test, tvq_create_parse(text, strlen(text), &create,
+					       &reason), 0);
+	KUNIT_EXPECT_EQ(test, create.type, 27);
+	KUNIT_ASSERT_EQ(test, create.num_config, 1);
+	KUNIT_EXPECT_EQ(test, create.config[0].offset, 8);
+	KUNIT_EXPECT_EQ(test, create.config[0].length, 8);
+	KUNIT_EXPECT_MEMEQ(test, create.config[0].data, size, 8);
+}
+
 struct word_case {
 	const char *word;
 	u32 type;
@@ -157,6 +180,7 @@ struct word_case {
 
 static const struct word_case word_cases[] = {
 	{ "net", 1 }, { "blk", 2 }, { "console", 3 }, { "rng", 4 },
+	{ "pmem", 27 },
 	{ "1", 1 }, { "127", 127 },
 };
 
@@ -311,6 +335,7 @@ static struct kunit_case create_cases[] = {
 	KUNIT_CASE_PARAM(create_bad, create_bad_gen_params),
 	KUNIT_CASE(create_all_of_blk),
 	KUNIT_CASE(create_all_of_net),
+	KUNIT_CASE(create_all_of_pmem),
 	KUNIT_CASE_PARAM(type_word, type_word_gen_params),
 	KUNIT_CASE(create_length),
 	KUNIT_CASE_PARAM(destroy_word, destroy_word_gen_params),

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # shellcheck disable=SC2012 # names in sysfs have no blanks
-# needs: disk0 net0 net1 rng0
+# needs: disk0 net0 net1 rng0 con0
 # differs: rng0\.irqs: no configuration, so a managed device has no vector for its changes
 #
 # What tells one virtio device from another: type, negotiated features, status,
@@ -11,12 +11,15 @@
 # The interrupts of a device, without the name that each begins with.
 irqs()
 {
-	local parent
+	local irq text names=() dir
 
-	parent=$(realpath "$(virtio "$1")/..")
-	ls "$parent/msi_irqs" | while read -r irq; do
-		sed -n "s/^ *$irq:.* [^ ]*[0-9]-\([^ -]*\)$/\1/p" /proc/interrupts
-	done | sort | tr '\n' ' '
+	dir=$(virtio "$1")
+	while read -r irq text; do
+		if [ -e "${dir%/*}/msi_irqs/${irq%:}" ]; then
+			names+=("${text##*-}")
+		fi
+	done </proc/interrupts
+	printf '%s\n' "${names[@]}" | sort | tr '\n' ' '
 }
 
 identity()
@@ -47,6 +50,6 @@ for name in net0 net1; do
 	# The interrupts of an interface are there when it is up.
 	ip link set "$(netdev $name)" up
 done
-for name in disk0 net0 net1 rng0; do
+for name in disk0 net0 net1 rng0 con0; do
 	identity $name
 done

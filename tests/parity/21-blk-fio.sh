@@ -7,7 +7,7 @@
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 disk=$(disk disk0)
-size=$(small 4M 1M)
+size=$(small 2M 1M)
 cat >/run/parity.fio <<END
 [global]
 filename=$disk
@@ -17,10 +17,12 @@ verify=crc32c
 verify_fatal=1
 group_reporting
 thread
-stonewall
 bs=4k
+cpus_allowed=0-1
+cpus_allowed_policy=split
 
 [direct]
+stonewall
 rw=randrw
 direct=1
 ioengine=libaio
@@ -28,6 +30,7 @@ iodepth=16
 numjobs=4
 
 [uring]
+stonewall
 rw=randwrite
 direct=1
 ioengine=io_uring
@@ -36,24 +39,28 @@ numjobs=2
 bs=16k
 
 [threads]
+stonewall
 rw=randrw
 direct=1
 ioengine=psync
 numjobs=4
 
 [buffered]
+stonewall
 rw=randrw
 ioengine=psync
 fsync=16
 numjobs=2
 
 [o_sync]
+stonewall
 rw=write
 ioengine=psync
 sync=1
 bs=16k
 
 [o_dsync]
+stonewall
 rw=randwrite
 direct=1
 ioengine=psync
@@ -61,6 +68,7 @@ sync=dsync
 bs=32k
 
 [big]
+stonewall
 rw=write
 direct=1
 ioengine=libaio
@@ -68,6 +76,7 @@ iodepth=4
 bs=1M
 
 [odd]
+stonewall
 rw=randwrite
 direct=1
 ioengine=libaio
@@ -76,7 +85,10 @@ bsrange=512-64k
 bs_unaligned=0
 verify=md5
 
+# Beside the one before.
 [trim]
+new_group
+offset=64M
 rw=randtrim
 direct=1
 ioengine=psync
@@ -84,6 +96,7 @@ bs=64k
 verify=0
 
 [trimwrite]
+stonewall
 rw=trimwrite
 direct=1
 ioengine=psync

@@ -7,7 +7,7 @@
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 disk=$(disk disk0)
-files=$(small 120 30)
+files=$(small 60 24)
 trap 'mountpoint -q /mnt && umount /mnt' EXIT
 
 fill()
@@ -41,7 +41,7 @@ try()
 	fill /mnt
 	fact "$fs.written" "$(sums)"
 	umount /mnt
-	rc_fact "$fs.check" "${@:2}" "$disk"
+	succeeds "$fs.check" "${@:2}" "$disk"
 	mount "$disk" /mnt
 	fact "$fs.read" "$(sums)"
 	fact "$fs.blocks" "$(stat -f -c '%b %S' /mnt)"
@@ -51,7 +51,7 @@ try()
 	fill /mnt
 	fact "$fs.again" "$(sums)"
 	umount /mnt
-	rc_fact "$fs.check-again" "${@:2}" "$disk"
+	succeeds "$fs.check-again" "${@:2}" "$disk"
 }
 
 modprobe xfs

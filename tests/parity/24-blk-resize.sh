@@ -36,7 +36,7 @@ has_size()
 # resize KEY SIZE
 resize()
 {
-	fact "$1.event" "$(events host device 0 ctl resize "$(<$PARITY/disk0/control)" "$2")"
+	control resize disk0 "$2"
 	wait_for 20 has_size $((${2%M} << 20))
 	fact "$1.size" "$(blockdev --getsize64 "$disk")"
 }
@@ -44,23 +44,24 @@ resize()
 mkfs.ext4 -q -F "$disk"
 mount "$disk" /mnt
 io_start /mnt/io
+fact ext4.event "$(events host device 0 ctl resize "$(<$PARITY/disk0/control)" 416M)"
 resize ext4.larger 448M
-rc_fact ext4.grow resize2fs "$disk"
+succeeds ext4.grow resize2fs "$disk"
 fact ext4.blocks "$(stat -f -c %b /mnt)"
 io_stop
 umount /mnt
-rc_fact ext4.check fsck.ext4 -fn "$disk"
+succeeds ext4.check fsck.ext4 -fn "$disk"
 resize ext4.smaller 384M
 
 modprobe xfs
 mkfs.xfs -q -f "$disk"
 mount "$disk" /mnt
 resize xfs.larger 448M
-rc_fact xfs.grow xfs_growfs /mnt
+succeeds xfs.grow xfs_growfs /mnt
 fact xfs.blocks "$(stat -f -c %b /mnt)"
 umount /mnt
-rc_fact xfs.check xfs_repair -n "$disk"
+succeeds xfs.check xfs_repair -n "$disk"
 dd if="$disk" of=/dev/null bs=1M skip=440 count=8 iflag=direct status=none
 resize xfs.smaller 384M
-rc_fact beyond dd if="$disk" of=/dev/null bs=1M skip=384 count=1 iflag=direct status=none
+fails beyond dd if="$disk" of=/dev/null bs=1M skip=384 count=1 iflag=direct status=none
 wipefs -qa "$disk"

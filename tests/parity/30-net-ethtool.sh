@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # needs: net0 net1
 # differs: i\.bus-info: a managed device has a name on its bus, and no PCI address
-# differs: ip\.parent(bus|dev): the parent is a managed device, not a PCI function
 #
 # What ethtool and ip show of an interface, and what they may set.
 . "${BASH_SOURCE[0]%/*}/lib.sh"

@@ -14,23 +14,40 @@ touch /run/parity-flow
 (
 	trap - ERR EXIT
 	while [ -e /run/parity-flow ]; do
-		in_a iperf3 -c 192.0.2.2 -n 2M -P 2 >/run/iperf3.log 2>&1 || exit 1
+		in_a iperf3 -c 192.0.2.2 -n 2M -P 2 >/run/iperf3.log 2>&1 && continue
+		# The server may not be done with the one before.
+		grep "server is busy" /run/iperf3.log && continue
+		cat /run/iperf3.log
+		exit 1
 	done
 ) &
 flow=$!
 
-rounds=$(small 6 3)
+rounds=$(small 4 2)
 for ((n = 0; n < rounds; n++)); do
-	rc_fact "pairs.$n.a" in_a ethtool -L "$net0" combined $((n % 2 + 1))
-	rc_fact "pairs.$n.b" in_b ethtool -L "$net1" combined $(((n + 1) % 2 + 1))
+	succeeds "pairs.$n.a" in_a ethtool -L "$net0" combined $((n % 2 + 1))
+	succeeds "pairs.$n.b" in_b ethtool -L "$net1" combined $(((n + 1) % 2 + 1))
 	net_reached
 done
-for size in 32 128 256 64; do
-	rc_fact "ring.$size.a" in_a ethtool -G "$net0" rx $size tx $size
-	rc_fact "ring.$size.b" in_b ethtool -G "$net1" rx $size
+for size in 32 256 64; do
+	succeeds "ring.$size.a" in_a ethtool -G "$net0" rx $size tx $size
+	succeeds "ring.$size.b" in_b ethtool -G "$net1" rx $size
 	in_a ethtool -g "$net0" | facts "ring.$size"
 	net_reached
 done
+rm /run/parity-flow
+succeeds flow wait "$flow"
+kill "$(tr -d '\0' </run/iperf3.pid)"
+
+# Not TCP: where an interface is down, there is no route for a new connection.
+touch /run/parity-flow
+(
+	trap - ERR EXIT
+	while [ -e /run/parity-flow ]; do
+		in_a ping -q -f -c 20 -W 1 192.0.2.2 || true
+	done
+) >/run/ping.log 2>&1 &
+flow=$!
 for netns in a b; do
 	dev=net0
 	[ $netns = b ] && dev=net1
@@ -40,6 +57,5 @@ for netns in a b; do
 done
 net_reached
 rm /run/parity-flow
-rc_fact flow wait "$flow"
-kill "$(tr -d '\0' </run/iperf3.pid)"
-pings after a -f -c 200 192.0.2.2
+wait "$flow"
+pings after 200 a -f -c 200 192.0.2.2

@@ -27,7 +27,7 @@ for n in 1 2; do
 	wait_for 20 carrier 0
 	wait_for 20 in_a sh -c "ip link show $net0 | grep 'state DOWN'"
 	state down.$n
-	pings down.$n.ping b -c 1 -W 1 192.0.2.1
+	pings down.$n.ping 0 b -c 1 -W 1 192.0.2.1
 	control link net0 up
 	wait_for 20 carrier 1
 	wait_for 20 in_a sh -c "ip link show $net0 | grep 'state UP'"

@@ -11,7 +11,7 @@ name=$(tr ' ' '\n' <rng_available | grep virtio_rng)
 fact name "$name"
 fact quality "$(<rng_quality)"
 fact before "$(<rng_current)"
-rc_fact select sysfs_write rng_current "$name"
+succeeds select sysfs_write rng_current "$name"
 fact current "$(<rng_current)"
 fact selected "$(<rng_selected)"
 for size in 1 7 64 65 4096 40000; do

@@ -4,8 +4,9 @@
 for the parity suite.
 
   frames.py arrive FROM TO NAME=MAC[@VLAN]...
-      Sends a frame to each address out of FROM, and says which of them TO
-      lets the system see, and which still have their tag.
+      For each line of standard input until "end", sends a frame to each address
+      out of FROM, and says which of them TO lets the system see, and which still have
+      their tag.
   frames.py echo FROM TO COUNT MASK
       Sends frames of all lengths to TO's address, and wants each back with
       its bytes after the header combined with MASK by exclusive or.
@@ -87,28 +88,34 @@ def frame(to, sender, body, vlan=None):
 
 
 def arrive(sender, receiver, wanted):
-    out, mine = port(sender)
-    inp, theirs = port(receiver)
-    names = []
-    for index, word in enumerate(wanted):
-        name, _, mac = word.partition("=")
-        mac, _, vlan = mac.partition("@")
-        names.append(name)
-        body = struct.pack("!I", index).ljust(60, b".")
-        send(out, frame(bytes.fromhex(mac.replace(":", "")) or theirs, mine,
-                        body, int(vlan) if vlan else None))
-    # The last frame, to the interface itself, is the sign to stop.
-    body = struct.pack("!I", len(names)).ljust(60, b".")
-    send(out, frame(theirs, mine, body))
-    seen = []
-    while True:
-        data, vlan = received(inp)
-        index = struct.unpack("!I", data[:4])[0]
-        if index >= len(names):
+    out, _ = port(sender)
+    inp, _ = port(receiver)
+    for line in sys.stdin:
+        if line == "end\n":
             break
-        seen.append((index, vlan))
-    print(*(names[index] + ("" if vlan is None else f"@{vlan}")
-            for index, vlan in sorted(seen, key=lambda frame: frame[0])))
+        # Addresses change meanwhile.
+        mine, theirs = out.getsockname()[4], inp.getsockname()[4]
+        names = []
+        for index, word in enumerate(wanted):
+            name, _, mac = word.partition("=")
+            mac, _, vlan = mac.partition("@")
+            names.append(name)
+            body = struct.pack("!I", index).ljust(60, b".")
+            send(out, frame(bytes.fromhex(mac.replace(":", "")) or theirs, mine,
+                            body, int(vlan) if vlan else None))
+        # The last frame, to the interface itself, is the sign to stop.
+        body = struct.pack("!I", len(names)).ljust(60, b".")
+        send(out, frame(theirs, mine, body))
+        seen = []
+        while True:
+            data, vlan = received(inp)
+            index = struct.unpack("!I", data[:4])[0]
+            if index >= len(names):
+                break
+            seen.append((index, vlan))
+        print(*(names[index] + ("" if vlan is None else f"@{vlan}")
+                for index, vlan in sorted(seen, key=lambda frame: frame[0])),
+              flush=True)
 
 
 def body_of(index):

@@ -48,6 +48,14 @@ facts()
 	}' >&3
 }
 
+# want KEY WANTED VALUE: a fact that is known beforehand, so that it is not enough
+# if both sides are wrong in the same way.
+want()
+{
+	fact "$1" "$3"
+	[ "$3" = "$2" ] || fail "$1: '$3' instead of '$2'"
+}
+
 # rc_fact KEY CMD...: whether a command succeeds.
 rc_fact()
 {
@@ -56,6 +64,33 @@ rc_fact()
 
 	"$@" || rc=$?
 	fact "$key" "$rc"
+	case $rc in
+	126 | 127) fail "$key: cannot be run: $*" ;;
+	esac
+}
+
+# succeeds KEY CMD...: the same, and it has to.
+succeeds()
+{
+	local key=$1
+	shift
+
+	"$@" || fail "$key: status $?: $*"
+	fact "$key" 0
+}
+
+# fails KEY CMD...: the same, and it must not.
+fails()
+{
+	local key=$1 rc=0
+	shift
+
+	"$@" || rc=$?
+	fact "$key" "$rc"
+	case $rc in
+	0) fail "$key: succeeded: $*" ;;
+	126 | 127) fail "$key: cannot be run: $*" ;;
+	esac
 }
 
 # small N M: N, or M on the debug kernel, where everything takes longer.
@@ -130,12 +165,22 @@ net_addresses()
 
 in_a()
 {
-	ip netns exec a "$@"
+	in_netns a "$@"
 }
 
 in_b()
 {
-	ip netns exec b "$@"
+	in_netns b "$@"
+}
+
+# ip enters a namespace by itself; others need one more process, and mounts.
+in_netns()
+{
+	if [ "$2" = ip ]; then
+		ip -n "$1" "${@:3}"
+	else
+		ip netns exec "$@"
+	fi
 }
 
 # net_reached: as soon as one side reaches the other, or not at all.
@@ -154,13 +199,13 @@ net_done()
 	done
 }
 
-# pings KEY NETNS ARG...: how many answers there were.
+# pings KEY WANTED NETNS ARG...: how many answers there were.
 pings()
 {
-	local key=$1 netns=$2 out
-	shift 2
+	local key=$1 wanted=$2 netns=$3 out
+	shift 3
 
 	out=$(ip netns exec "$netns" ping -q "$@") || true
 	echo "$out"
-	fact "$key" "$(sed -n 's/.* \([0-9]*\) received.*/\1/p' <<<"$out")"
+	want "$key" "$wanted" "$(sed -n 's/.* \([0-9]*\) received.*/\1/p' <<<"$out")"
 }

@@ -11,21 +11,18 @@
  * has its addresses swapped; by the socket, the bytes after the header inverted
  * as well. "ready" on standard output says that all of that is in place.
  *
- * With zerocopy, what comes in at the AF_XDP socket goes out by a packet socket.
- * Of 6.12 and 7.2, virtio_net maps a variable of its own, xsk_hdr, as the header
- * of all that an AF_XDP socket sends; where the driver is a module, that has no
- * address for DMA, and the device is given that of any other memory, or of none.
+ * With zerocopy, the header of all that the socket sends is a variable of virtio_net,
+ * xsk_hdr, which it maps for DMA as if it were in the kernel's image. Where the driver
+ * is a module, the device is given another address, at which there have to be zeroes.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
-#include <linux/if_packet.h>
 #include <linux/if_xdp.h>
 #include <net/if.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -37,9 +34,12 @@
 #include <unistd.h>
 
 #define ETHERTYPE	0x88b5
-#define RING		64U		/* entries of each ring of the socket */
+/*
+ * Entries of each ring of the socket, and frames: more than a queue of the device has,
+ * because a driver that finds no frame for a free buffer looks for one all the time.
+ */
+#define RING		512U
 #define FRAME		4096U
-#define FRAMES		(2 * RING)
 #define PATIENCE	60000		/* milliseconds without a frame */
 
 /* Instructions, as the kernel's own samples write them. */
@@ -206,7 +206,7 @@ static void xsk_open(struct xsk *xsk, unsigned int ifindex, int mode)
 		.sxdp_flags = mode,
 		.sxdp_ifindex = ifindex,
 	};
-	struct xdp_umem_reg reg = { .len = FRAMES * FRAME, .chunk_size = FRAME };
+	struct xdp_umem_reg reg = { .len = RING * FRAME, .chunk_size = FRAME };
 	struct xdp_options options = { 0 };
 	struct xdp_mmap_offsets off;
 	socklen_t len = sizeof(off);
@@ -286,38 +286,34 @@ static void queue_answer(struct xsk *xsk, const struct xdp_desc *desc)
 	__atomic_store_n(xsk->tx.producer, at + 1, __ATOMIC_RELEASE);
 }
 
-/* Until count frames were answered, by packets if that is not negative. */
-static void echo(struct xsk *xsk, unsigned int count, int packets)
+/* Until count frames were answered. */
+static void echo(struct xsk *xsk, unsigned int count)
 {
 	struct pollfd pollfd = { .fd = xsk->fd, .events = POLLIN };
-	unsigned int received = 0, sent = 0;
+	unsigned int received = 0, sent = 0, before = 0;
 	const struct xdp_desc *desc;
-	uint8_t *data;
+	int waited = 0, n;
 	uint32_t at;
 
 	while (sent < count) {
 		/* What is not yet sent has no interrupt that would end a wait. */
-		if (poll(&pollfd, 1, received > sent ? 10 : PATIENCE) < 0)
+		n = poll(&pollfd, 1, 10);
+		if (n < 0)
 			die("poll");
-		if (!pollfd.revents && received == sent) {
+		waited = n || sent != before ? 0 : waited + 10;
+		before = sent;
+		if (waited > PATIENCE) {
 			errno = ETIMEDOUT;
-			fprintf(stderr, "xdp: %u of %u frames\n", sent, count);
+			fprintf(stderr, "xdp: %u frames came, %u of %u were sent\n", received, sent,
+				count);
 			die("no frame");
 		}
 		at = *xsk->rx.consumer;
 		for (; at != __atomic_load_n(xsk->rx.producer, __ATOMIC_ACQUIRE); at++) {
 			desc = &((struct xdp_desc *)xsk->rx.desc)[at % RING];
-			data = xsk->umem + desc->addr;
-			turn(data, desc->len);
+			turn(xsk->umem + desc->addr, desc->len);
 			received++;
-			if (packets < 0) {
-				queue_answer(xsk, desc);
-				continue;
-			}
-			if (send(packets, data, desc->len, 0) != desc->len)
-				die("sending a packet");
-			fill(xsk, desc->addr & ~(uint64_t)(FRAME - 1));
-			sent++;
+			queue_answer(xsk, desc);
 		}
 		__atomic_store_n(xsk->rx.consumer, at, __ATOMIC_RELEASE);
 		if (received > sent)
@@ -325,21 +321,10 @@ static void echo(struct xsk *xsk, unsigned int count, int packets)
 	}
 }
 
-static int packet_socket(unsigned int ifindex)
-{
-	struct sockaddr_ll addr = { .sll_family = AF_PACKET, .sll_ifindex = ifindex };
-	int fd = socket(AF_PACKET, SOCK_RAW, 0);
-
-	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		die("packet socket");
-	return fd;
-}
-
 int main(int argc, char **argv)
 {
 	unsigned int ifindex = argc > 2 ? if_nametoindex(argv[1]) : 0;
 	struct xsk xsk;
-	bool copy;
 	int map;
 
 	if (!ifindex) {
@@ -357,11 +342,10 @@ int main(int argc, char **argv)
 	}
 	map = make_map();
 	attach(ifindex, XDP_REDIRECT, map);
-	copy = !strcmp(argv[2], "copy");
-	xsk_open(&xsk, ifindex, copy ? XDP_COPY : XDP_ZEROCOPY);
+	xsk_open(&xsk, ifindex, strcmp(argv[2], "copy") ? XDP_ZEROCOPY : XDP_COPY);
 	map_set(map, xsk.fd);
 	puts("ready");
 	fflush(stdout);
-	echo(&xsk, atoi(argv[3]), copy ? -1 : packet_socket(ifindex));
+	echo(&xsk, atoi(argv[3]));
 	return 0;
 }

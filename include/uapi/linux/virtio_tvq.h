@@ -105,6 +105,7 @@ static_assert(sizeof(struct virtio_tvq_error) == 4, "virtio_tvq_error");
 #define VIRTIO_TVQ_Q_RESERVED		14	/* a reserved field is not 0 */
 #define VIRTIO_TVQ_Q_DEVICES		15	/* no room for another device */
 #define VIRTIO_TVQ_Q_BACKEND		16	/* what stands behind it failed */
+#define VIRTIO_TVQ_Q_SHM		17	/* a shared memory region */
 
 /* Classes and commands */
 #define VIRTIO_TVQ_CLASS_MGMT		0
@@ -122,6 +123,7 @@ static_assert(sizeof(struct virtio_tvq_error) == 4, "virtio_tvq_error");
 #define VIRTIO_TVQ_DEVICE_RESET		4
 #define VIRTIO_TVQ_DEVICE_GET_CONFIG	5
 #define VIRTIO_TVQ_DEVICE_SET_CONFIG	6
+#define VIRTIO_TVQ_DEVICE_GET_SHM	7
 
 #define VIRTIO_TVQ_CLASS_VQ		2
 #define VIRTIO_TVQ_VQ_SETUP		0
@@ -253,6 +255,25 @@ struct virtio_tvq_config_write {
 	__le32 length;
 } __attribute__((packed));
 static_assert(sizeof(struct virtio_tvq_config_write) == 8, "virtio_tvq_config_write");
+
+/* What offset and length of a shared memory region are multiples of. */
+#define VIRTIO_TVQ_SHM_ALIGN		4096
+
+/* DEVICE_GET_SHM, out-data */
+struct virtio_tvq_shm_req {
+	__u8 shm_id;
+	__u8 reserved[7];
+} __attribute__((packed));
+static_assert(sizeof(struct virtio_tvq_shm_req) == 8, "virtio_tvq_shm_req");
+
+/* DEVICE_GET_SHM, in-data */
+struct virtio_tvq_shm {
+	__u8 bar;			/* 0 to 5 */
+	__u8 reserved[7];
+	__le64 offset;			/* in bytes from the start of the BAR */
+	__le64 length;			/* in bytes, not 0 */
+} __attribute__((packed));
+static_assert(sizeof(struct virtio_tvq_shm) == 24, "virtio_tvq_shm");
 
 /* One entry of a managed device's interrupt table. */
 #define VIRTIO_TVQ_MSI_F_MASK		(1u << 0)

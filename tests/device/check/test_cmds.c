@@ -28,7 +28,7 @@ static uint32_t vqs_free(void)
 
 TEST(unknown_commands)
 {
-	static const uint16_t known[] = { 5, 7, 3, 2 };	/* commands of each class */
+	static const uint16_t known[] = { 5, 8, 3, 2 };	/* commands of each class */
 	unsigned int class, n;
 
 	driver_init(&d, NULL);
@@ -170,6 +170,7 @@ TEST(chains_that_cannot_be_answered)
 TEST(limits)
 {
 	struct virtio_tvq_limits *limits = (void *)reply.in;
+	struct virtio_tvq_create req = { .type = 2 };
 	struct tvq_options opt;
 
 	client_options(&opt);
@@ -197,6 +198,12 @@ TEST(limits)
 	CHECK_EQ(create_simple(&d, 2, "b", 10, NULL), ERR(EINVAL, VQS));
 	CHECK_EQ(create_simple(&d, 2, "b", 9, NULL), 0);
 	CHECK_EQ(create_simple(&d, 2, "c", 3, NULL), ERR(ENOSPC, VQS));
+	/* What is left of a limit is looked at with its field. */
+	req.vqs = 3;
+	req.num_vectors = 13;
+	CHECK_EQ(create(&d, &req, NULL), ERR(ENOSPC, VQS));
+	req.vqs = 1;
+	CHECK_EQ(create(&d, &req, NULL), ERR(EINVAL, VECTORS));
 	CHECK_EQ(create_simple(&d, 2, "c", 1, NULL), 0);
 	CHECK_EQ(create_simple(&d, 2, "d", 1, NULL), ERR(ENOSPC, DEVICES));
 	CHECK_EQ(cmd(0, MGMT(LIMITS), NULL, 0, 56), 0);
@@ -220,6 +227,7 @@ TEST(vectors_run_short)
 	struct tvq_options opt;
 
 	client_options(&opt);
+	opt.vqs_max = 12;
 	opt.vectors_max = 5;
 	opt.device_vectors_max = 3;
 	driver_init(&d, &opt);
@@ -235,6 +243,9 @@ TEST(vectors_run_short)
 	CHECK_EQ(create(&d, &req, &m), 0);
 	CHECK_EQ(m.info.num_vectors, 2);
 	CHECK_EQ(create(&d, &req, NULL), ERR(ENOSPC, VECTORS));
+	/* With neither queues nor vectors left, it is the queues. */
+	req.vqs = 8;
+	CHECK_EQ(create(&d, &req, NULL), ERR(ENOSPC, VQS));
 	driver_exit(&d);
 }
 

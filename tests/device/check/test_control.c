@@ -108,11 +108,12 @@ TEST(control_adds_and_removes)
 	CHECK(ctl_ok("add type=net name=n mac=02:00:00:00:00:42 mtu=9000"));
 	CHECK(ctl_ok("add type=rng"));
 	CHECK(ctl_ok("list"));
-	CHECK(strstr(answer, "id=1 type=blk name=x vqs=2 queues=2 vectors=3 status=0 "
+	CHECK(strstr(answer, "id=1 type=blk name=x vqs=2 queues=2 vectors=3 status=0 negotiated=0 "
 			     "capacity=1048576 serial=s\n"));
-	CHECK(strstr(answer, "id=2 type=net name=n vqs=1 queues=3 vectors=4 status=0 "
+	CHECK(strstr(answer, "id=2 type=net name=n vqs=1 queues=3 vectors=4 status=0 negotiated=0 "
 			     "mac=02:00:00:00:00:42 link=up\n"));
-	CHECK(strstr(answer, "id=3 type=rng name= vqs=1 queues=1 vectors=1 status=0\n"));
+	CHECK(strstr(answer, "id=3 type=rng name= vqs=1 queues=1 vectors=1 status=0 "
+			     "negotiated=0\n"));
 	settle(&d.c, 0.01);
 	quiet_fd(d.c.irq_fd[0]);
 	CHECK(ctl_ok("remove n"));

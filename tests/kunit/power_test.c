@@ -1,0 +1,836 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sleep and reset of a management device: what becomes of its managed devices
+ * where something fails half way. The function is a fake link, the personality
+ * is the real one, and above it stands a virtio driver of the test's.
+ */
+#include <linux/bitops.h>
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/device.h>
+#include <linux/dma-mapping.h>
+#include <linux/err.h>
+#include <linux/errno.h>
+#include <linux/irqdomain.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_tvq.h>
+#include <kunit/static_stub.h>
+#include <kunit/test.h>
+
+#include "fake_link.h"
+#include "../../drivers/virtio_tvq/bus.h"
+#include "../../drivers/virtio_tvq/compat.h"
+#include "../../drivers/virtio_tvq/irq.h"
+#include "../../drivers/virtio_tvq/mgmt.h"
+
+#define DEADLINE_MS	200
+#define DEVICES		3
+#define NEW		4
+#define VQ_SIZE		4
+
+/* A type that no other driver wants. */
+#define TYPE		99
+
+#define FEATURES	(BIT_ULL(VIRTIO_F_VERSION_1) |		\
+			 BIT_ULL(VIRTIO_F_ACCESS_PLATFORM))
+
+/**
+ * struct one - a managed device, and what its virtio driver is asked
+ * @exists: on the other side
+ * @vqs: how many queues it says it has
+ * @freeze_err: what freeze and reset_prepare return
+ * @wants_vq: restore sets a queue up, for which there is no interrupt
+ * @vq: that queue
+ * @vq_broken: it was broken from the start
+ * @probes: calls of the driver's probe
+ * @removes: of remove
+ * @freezes: of freeze
+ * @restores: of restore
+ * @prepares: of reset_prepare
+ * @dones: of reset_done
+ * @slow: if set, what probe waits for
+ */
+struct one {
+	bool exists;
+	u16 vqs;
+	int freeze_err;
+	bool wants_vq;
+	struct virtqueue *vq;
+	bool vq_broken;
+	unsigned int probes;
+	unsigned int removes;
+	unsigned int freezes;
+	unsigned int restores;
+	unsigned int prepares;
+	unsigned int dones;
+	struct completion *slow;
+};
+
+/**
+ * struct bed - a management device without a function
+ * @link: the device
+ * @parent: in place of the function
+ * @dma_mask: its
+ * @mgmt: the management device
+ * @one: by device_id
+ * @cut_offs: how often the function was cut off
+ * @mute: no command is answered
+ * @limits_refused: LIMITS is
+ * @features_refused: NEGOTIATE gives no FEATURES_OK
+ * @wrong_features: bits of an offer that are not as they should be
+ */
+struct bed {
+	struct fake_link *link;
+	struct device *parent;
+	u64 dma_mask;
+	struct tvq_mgmt *mgmt;
+	struct one one[NEW + 1];
+	unsigned int cut_offs;
+	bool mute;
+	bool limits_refused;
+	bool features_refused;
+	u64 wrong_features;
+};
+
+/* The driver's callbacks have no other way to find it. */
+static struct bed *the_bed;
+
+#define CMD(class, command)	((class) << 8 | (command))
+
+static int refuse(const struct fake_cmd *cmd)
+{
+	*(__le32 *)cmd->in = cpu_to_le32(VIRTIO_TVQ_ERR);
+	*(__le16 *)(cmd->in + sizeof(__le32)) = cpu_to_le16(VIRTIO_TVQ_STATUS_ENXIO);
+	return 8;
+}
+
+static int put_limits(u8 *in)
+{
+	struct virtio_tvq_limits *limits = (void *)in;
+
+	limits->devices_max = cpu_to_le32(NEW);
+	limits->device_vqs_max = cpu_to_le16(4);
+	limits->device_vectors_max = cpu_to_le16(4);
+	limits->config_max = cpu_to_le16(4);
+	limits->command_out_max = cpu_to_le32(4096);
+	limits->command_in_max = cpu_to_le32(4096);
+	limits->types[TYPE / 64] = cpu_to_le64(BIT_ULL(TYPE % 64));
+	return sizeof(__le32) + sizeof(*limits);
+}
+
+static int put_list(struct bed *bed, u64 after, u8 *in)
+{
+	struct virtio_tvq_list_entry *entry = (void *)(in + sizeof(struct virtio_tvq_list));
+	struct virtio_tvq_list *list = (void *)in;
+	unsigned int total = 0, count = 0;
+	u64 id;
+
+	for (id = 1; id <= NEW; id++) {
+		if (!bed->one[id].exists)
+			continue;
+		total++;
+		if (id <= after)
+			continue;
+		entry[count].device_id = cpu_to_le64(id);
+		entry[count++].type = cpu_to_le32(TYPE);
+	}
+	list->total = cpu_to_le32(total);
+	list->count = cpu_to_le32(count);
+	return sizeof(__le32) + sizeof(*list) + count * sizeof(*entry);
+}
+
+static int put_info(struct bed *bed, u64 id, u8 *in)
+{
+	struct virtio_tvq_device_info *info = (void *)in;
+	u16 vqs = bed->one[id].vqs, i;
+	__le16 *size = (void *)(info + 1);
+
+	info->device_id = cpu_to_le64(id);
+	info->type = cpu_to_le32(TYPE);
+	info->features[0] = cpu_to_le64(FEATURES ^ bed->wrong_features);
+	info->name[0] = 'a' + id;
+	info->num_vqs = cpu_to_le16(vqs);
+	info->num_vectors = cpu_to_le16(1);
+	for (i = 0; i < vqs; i++)
+		size[i] = cpu_to_le16(VQ_SIZE);
+	return sizeof(__le32) + sizeof(*info) + vqs * sizeof(*size);
+}
+
+static int answer(struct fake_link *link, const struct fake_cmd *cmd)
+{
+	const struct virtio_tvq_hdr *hdr = cmd->out;
+	u16 which = CMD(le16_to_cpu(hdr->class), le16_to_cpu(hdr->command));
+	const u8 *out = cmd->out + sizeof(*hdr);
+	u8 *in = cmd->in + sizeof(__le32);
+	struct bed *bed = link->priv;
+	u64 id = le64_to_cpu(hdr->device_id);
+
+	if (bed->mute)
+		return -1;
+	memset(cmd->in, 0, cmd->in_len);
+	if (id > NEW || (id && !bed->one[id].exists))
+		return refuse(cmd);
+	switch (which) {
+	case CMD(0, 1):
+		return bed->limits_refused ? refuse(cmd) : put_limits(in);
+	case CMD(0, 2):
+		return put_list(bed, le64_to_cpu(*(const __le64 *)out), in);
+	case CMD(0, 3):
+		bed->one[NEW].exists = true;
+		return put_info(bed, NEW, in);
+	case CMD(0, 4):
+		bed->one[id].exists = false;
+		return 4;
+	case CMD(1, 0):
+		return put_info(bed, id, in);
+	case CMD(1, 1):
+		in[0] = out[16];
+		if (bed->features_refused)
+			in[0] &= ~VIRTIO_CONFIG_S_FEATURES_OK;
+		return 8;
+	case CMD(1, 2):
+		in[0] = out[0];
+		return 8;
+	case CMD(1, 4):
+		return 8;
+	case CMD(1, 5):
+		/* A configuration of no bytes. */
+		return sizeof(__le32) + sizeof(struct virtio_tvq_config);
+	default:
+		return 4;
+	}
+}
+
+static void on_interrupt(struct fake_link *link)
+{
+	struct bed *bed = link->priv;
+
+	tvq_mgmt_interrupt(bed->mgmt);
+}
+
+/* --- the virtio driver ---------------------------------------------------- */
+
+static struct one *to_one(struct virtio_device *vdev)
+{
+	return &the_bed->one[to_tvq_device(vdev->dev.parent)->id];
+}
+
+static int test_probe(struct virtio_device *vdev)
+{
+	struct one *one = to_one(vdev);
+
+	if (one->slow)
+		wait_for_completion(one->slow);
+	one->probes++;
+	return 0;
+}
+
+static void test_remove(struct virtio_device *vdev)
+{
+	struct one *one = to_one(vdev);
+
+	one->removes++;
+	virtio_reset_device(vdev);
+	if (one->vq)
+		vdev->config->del_vqs(vdev);
+	one->vq = NULL;
+}
+
+static int test_freeze(struct virtio_device *vdev)
+{
+	struct one *one = to_one(vdev);
+
+	one->freezes++;
+	if (!one->freeze_err)
+		virtio_reset_device(vdev);
+	return one->freeze_err;
+}
+
+static void test_callback(struct virtqueue *vq)
+{
+}
+
+static int test_take_up(struct virtio_device *vdev)
+{
+	struct one *one = to_one(vdev);
+	struct virtqueue *vq;
+
+	if (!one->wants_vq)
+		return 0;
+	vq = virtio_find_single_vq(vdev, test_callback, "queue");
+	if (IS_ERR(vq))
+		return PTR_ERR(vq);
+	one->vq = vq;
+	one->vq_broken = virtqueue_is_broken(vq);
+	return 0;
+}
+
+static int test_restore(struct virtio_device *vdev)
+{
+	to_one(vdev)->restores++;
+	return test_take_up(vdev);
+}
+
+static int __maybe_unused test_reset_prepare(struct virtio_device *vdev)
+{
+	struct one *one = to_one(vdev);
+
+	one->prepares++;
+	if (!one->freeze_err)
+		virtio_reset_device(vdev);
+	return one->freeze_err;
+}
+
+static int __maybe_unused test_reset_done(struct virtio_device *vdev)
+{
+	to_one(vdev)->dones++;
+	return test_take_up(vdev);
+}
+
+static const struct virtio_device_id test_ids[] = {
+	{ TYPE, VIRTIO_DEV_ANY_ID },
+	{}
+};
+
+static struct virtio_driver test_driver = {
+	.driver.name = "tvq_kunit_power",
+	.id_table = test_ids,
+	.probe = test_probe,
+	.remove = test_remove,
+	.freeze = test_freeze,
+	.restore = test_restore,
+	TVQ_VIRTIO_RESET_OPS(test_reset_prepare, test_reset_done)
+};
+
+/* --- the management device ------------------------------------------------ */
+
+static bool mgmt_needs_reset(void *link)
+{
+	return false;
+}
+
+static void mgmt_cut_off(void *link)
+{
+	the_bed->cut_offs++;
+}
+
+static const struct tvq_mgmt_ops mgmt_ops = {
+	.needs_reset = mgmt_needs_reset,
+	.cut_off = mgmt_cut_off,
+};
+
+/* There is none, and tvq_irq_alloc() says so. */
+static struct irq_domain *no_domain(struct device *parent)
+{
+	return NULL;
+}
+
+static int power_init(struct kunit *test)
+{
+	struct tvq_mgmt_params params = {
+		.link_ops = &fake_link_ops,
+		.ops = &mgmt_ops,
+		.queue.slots = 64,
+		.timeout_ms = DEADLINE_MS,
+	};
+	struct bed *bed;
+	unsigned int id;
+
+	bed = kunit_kzalloc(test, sizeof(*bed), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, bed);
+	test->priv = bed;
+	the_bed = bed;
+	for (id = 1; id <= NEW; id++) {
+		bed->one[id].exists = id != NEW;
+		bed->one[id].vqs = 1;
+	}
+	bed->link = fake_link_create(test, 64);
+	bed->link->answer = answer;
+	bed->link->interrupt = on_interrupt;
+	bed->link->priv = bed;
+	bed->parent = root_device_register("tvq_kunit_power");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, bed->parent);
+	bed->dma_mask = DMA_BIT_MASK(64);
+	bed->parent->dma_mask = &bed->dma_mask;
+	bed->parent->coherent_dma_mask = DMA_BIT_MASK(64);
+	KUNIT_ASSERT_EQ(test, register_virtio_driver(&test_driver), 0);
+	params.parent = bed->parent;
+	params.queue.link = bed->link;
+	params.link = bed->link;
+	kunit_activate_static_stub(test, tvq_irq_domain_create, no_domain);
+	bed->mgmt = tvq_mgmt_create(&params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, bed->mgmt);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_start(bed->mgmt), 0);
+	for (id = 1; id <= DEVICES; id++)
+		KUNIT_ASSERT_EQ(test, bed->one[id].probes, 1);
+	return 0;
+}
+
+static void power_exit(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	unsigned int id;
+
+	if (!bed || IS_ERR_OR_NULL(bed->mgmt))
+		return;
+	tvq_mgmt_stop(bed->mgmt);
+	for (id = 1; id <= NEW; id++)
+		KUNIT_EXPECT_EQ_MSG(test, bed->one[id].removes, bed->one[id].probes,
+				    "device %u", id);
+	fake_link_shut(bed->link);
+	tvq_mgmt_destroy(bed->mgmt);
+	unregister_virtio_driver(&test_driver);
+	root_device_unregister(bed->parent);
+	the_bed = NULL;
+}
+
+static struct tvq_device *device(struct bed *bed, unsigned int id)
+{
+	return xa_load(&bed->mgmt->devices, id);
+}
+
+/* Does the device's driver go on? */
+static void expect_runs(struct kunit *test, unsigned int id)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = device(bed, id);
+
+	KUNIT_ASSERT_NOT_NULL(test, tdev);
+	KUNIT_EXPECT_FALSE(test, test_bit(TVQ_DEVICE_FROZEN, &tdev->flags));
+	KUNIT_EXPECT_FALSE(test, test_bit(TVQ_DEVICE_THAWING, &tdev->flags));
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_dead(tdev));
+	KUNIT_EXPECT_NOT_NULL(test, tdev->dev.driver);
+	/* Commands for it go through. */
+	KUNIT_EXPECT_EQ(test, tvq_device_post_status(tdev, 15), 0);
+}
+
+/* What the PCI function does between freeze and thaw. */
+static void reset_function(struct bed *bed)
+{
+	tvq_mgmt_link_down(bed->mgmt);
+	scoped_guard(spinlock_irqsave, &bed->link->lock)
+		bed->link->stops = 0;
+}
+
+/* And at the end; an error is one of its own. */
+static int thaw(struct bed *bed, int err)
+{
+	if (!err)
+		err = tvq_mgmt_link_up(bed->mgmt);
+	if (err)
+		tvq_mgmt_link_down(bed->mgmt);
+	tvq_mgmt_thaw(bed->mgmt, err);
+	return err;
+}
+
+/* What thaw leaves to work items. */
+static void settle(struct bed *bed)
+{
+	struct tvq_device *tdev;
+	unsigned long id;
+
+	xa_for_each(&bed->mgmt->devices, id, tdev)
+		flush_work(&tdev->recover_work);
+	flush_work(&bed->mgmt->scan_work);
+}
+
+static void sleeps(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	unsigned int id;
+
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, true), 0);
+	for (id = 1; id <= DEVICES; id++)
+		KUNIT_EXPECT_TRUE(test, test_bit(TVQ_DEVICE_FROZEN, &device(bed, id)->flags));
+	reset_function(bed);
+	/* What fails meanwhile fails because there is no function. */
+	tvq_device_fail(device(bed, 1));
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	for (id = 1; id <= DEVICES; id++) {
+		expect_runs(test, id);
+		KUNIT_EXPECT_EQ(test, bed->one[id].freezes, 1);
+		KUNIT_EXPECT_EQ(test, bed->one[id].restores, 1);
+		KUNIT_EXPECT_EQ(test, bed->one[id].prepares, 0);
+	}
+}
+
+static void is_reset(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	unsigned int id;
+
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	for (id = 1; id <= DEVICES; id++) {
+		expect_runs(test, id);
+		/* By the pair that the driver has for this, where it may. */
+		KUNIT_EXPECT_EQ(test, bed->one[id].prepares + bed->one[id].freezes, 1);
+		KUNIT_EXPECT_EQ(test, bed->one[id].dones, bed->one[id].prepares);
+		KUNIT_EXPECT_EQ(test, bed->one[id].restores, bed->one[id].freezes);
+	}
+}
+
+/* One driver does not let the system sleep: those that did go on. */
+static void sleep_refused(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	bed->one[2].freeze_err = -EBUSY;
+	KUNIT_EXPECT_EQ(test, tvq_mgmt_freeze(bed->mgmt, true), -EBUSY);
+	settle(bed);
+	expect_runs(test, 1);
+	expect_runs(test, 2);
+	expect_runs(test, 3);
+	KUNIT_EXPECT_EQ(test, bed->one[1].restores, 1);
+	KUNIT_EXPECT_EQ(test, bed->one[2].restores, 0);
+	KUNIT_EXPECT_EQ(test, bed->one[3].freezes, 0);
+	KUNIT_EXPECT_EQ(test, bed->one[3].restores, 0);
+	/* The gate is open, for another attempt as well. */
+	bed->one[2].freeze_err = 0;
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, true), 0);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	expect_runs(test, 2);
+}
+
+/* A reset does not ask: the driver that can't is unbound, and bound again. */
+static void reset_refused(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	bed->one[2].freeze_err = -EBUSY;
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 1);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	expect_runs(test, 1);
+	expect_runs(test, 2);
+	KUNIT_EXPECT_EQ(test, bed->one[2].probes, 2);
+	KUNIT_EXPECT_EQ(test, bed->one[1].probes, 1);
+}
+
+/* One that had failed is not asked before, and comes back afterwards. */
+static void failed_is_reset(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	tvq_device_fail(device(bed, 2));
+	set_bit(TVQ_DEVICE_NEEDS_RESET, &device(bed, 3)->flags);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	KUNIT_EXPECT_EQ(test, bed->one[2].prepares + bed->one[2].freezes, 0);
+	KUNIT_EXPECT_EQ(test, bed->one[3].prepares + bed->one[3].freezes, 0);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	expect_runs(test, 2);
+	expect_runs(test, 3);
+	KUNIT_EXPECT_FALSE(test, test_bit(TVQ_DEVICE_NEEDS_RESET, &device(bed, 3)->flags));
+	KUNIT_EXPECT_EQ(test, bed->one[2].prepares + bed->one[2].freezes, 1);
+	KUNIT_EXPECT_EQ(test, bed->one[2].dones + bed->one[2].restores, 1);
+	KUNIT_EXPECT_EQ(test, bed->one[2].probes, 1);
+}
+
+/* Not even then can its driver let go. */
+static void failed_is_bound_again(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	tvq_device_fail(device(bed, 2));
+	bed->one[2].freeze_err = -EBUSY;
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	expect_runs(test, 2);
+	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 1);
+	KUNIT_EXPECT_EQ(test, bed->one[2].probes, 2);
+}
+
+/* Its driver is stuck without a queue, so it gets one that is broken. */
+static void not_restored(struct kunit *test, unsigned int restores)
+{
+	struct bed *bed = test->priv;
+
+	KUNIT_EXPECT_EQ(test, bed->one[2].restores, restores);
+	KUNIT_ASSERT_NOT_NULL(test, bed->one[2].vq);
+	KUNIT_EXPECT_TRUE(test, virtqueue_is_broken(bed->one[2].vq));
+	/* From the start, where its restore may wait for an answer. */
+	KUNIT_EXPECT_TRUE(test, bed->one[2].vq_broken);
+	KUNIT_EXPECT_FALSE(test, test_bit(TVQ_DEVICE_FROZEN, &device(bed, 2)->flags));
+	expect_runs(test, 1);
+	expect_runs(test, 3);
+}
+
+/* The driver's restore fails: here there is no interrupt for its queue. */
+static void restore_fails(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	bed->one[2].wants_vq = true;
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, true), 0);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	not_restored(test, 2);
+}
+
+/* The device does not take what it had taken before. */
+static void negotiation_refused(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	bed->one[2].wants_vq = true;
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, true), 0);
+	reset_function(bed);
+	bed->features_refused = true;
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	bed->features_refused = false;
+	settle(bed);
+	not_restored(test, 1);
+}
+
+/* The other side has destroyed one meanwhile. */
+static void gone_meanwhile(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	bed->one[2].wants_vq = true;
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, true), 0);
+	reset_function(bed);
+	bed->one[2].exists = false;
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	/* Until it is taken off the bus, it stays asleep. */
+	settle(bed);
+	KUNIT_EXPECT_NULL(test, device(bed, 2));
+	KUNIT_EXPECT_EQ(test, bed->one[2].restores, 1);
+	KUNIT_EXPECT_TRUE(test, bed->one[2].vq_broken);
+	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 1);
+	expect_runs(test, 1);
+	expect_runs(test, 3);
+}
+
+/* And this has another one's id. */
+static void changed_meanwhile(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, true), 0);
+	reset_function(bed);
+	bed->one[2].vqs = 2;
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	/* The old one goes with the first scan, the new one comes with the second. */
+	settle(bed);
+	flush_work(&bed->mgmt->scan_work);
+	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 1);
+	KUNIT_EXPECT_EQ(test, bed->one[2].probes, 2);
+	expect_runs(test, 2);
+	KUNIT_EXPECT_EQ(test, device(bed, 2)->num_vqs, 2);
+}
+
+static const int thaw_errors[] = { -ENODEV, 0 };
+
+static void thaw_desc(const int *err, char *desc)
+{
+	strscpy(desc, *err ? "the function is gone" : "LIMITS is refused",
+		KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(thaw_error, thaw_errors, thaw_desc);
+
+/* The function does not come back. Another reset may help, or removal. */
+static void no_way_back(struct kunit *test)
+{
+	const int *err = test->param_value;
+	struct bed *bed = test->priv;
+	struct tvq_limits limits;
+	unsigned int id;
+
+	bed->one[2].wants_vq = true;
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, true), 0);
+	reset_function(bed);
+	bed->limits_refused = true;
+	KUNIT_EXPECT_EQ(test, thaw(bed, *err), *err ? *err : -ENXIO);
+	/* Nobody waits at the gate, and nobody's driver was asked. */
+	KUNIT_EXPECT_EQ(test, tvq_mgmt_limits(bed->mgmt, &limits), -EIO);
+	for (id = 1; id <= DEVICES; id++)
+		KUNIT_EXPECT_EQ(test, bed->one[id].restores, 0);
+
+	/* The same once more, and then it does. */
+	bed->limits_refused = false;
+	bed->one[2].wants_vq = false;
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	KUNIT_EXPECT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	for (id = 1; id <= DEVICES; id++) {
+		expect_runs(test, id);
+		KUNIT_EXPECT_EQ(test, bed->one[id].freezes + bed->one[id].prepares, 1);
+		KUNIT_EXPECT_EQ(test, bed->one[id].restores, 1);
+	}
+}
+
+/* Removed while asleep: drivers let go of what has no other end. */
+static void removed_asleep(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	unsigned int id;
+
+	bed->one[2].wants_vq = true;
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, true), 0);
+	reset_function(bed);
+	KUNIT_EXPECT_EQ(test, thaw(bed, -ENODEV), -ENODEV);
+	tvq_mgmt_stop(bed->mgmt);
+	for (id = 1; id <= DEVICES; id++) {
+		KUNIT_EXPECT_EQ(test, bed->one[id].restores, 1);
+		KUNIT_EXPECT_EQ(test, bed->one[id].removes, 1);
+	}
+	KUNIT_EXPECT_TRUE(test, bed->one[2].vq_broken);
+}
+
+static void unbind_asleep(struct work_struct *work)
+{
+	device_release_driver(&device(the_bed, 2)->dev);
+}
+
+/* Who unbinds a device that is frozen waits. */
+static void unbound_asleep(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct work_struct work;
+
+	INIT_WORK_ONSTACK(&work, unbind_asleep);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, true), 0);
+	reset_function(bed);
+	schedule_work(&work);
+	/* It is the lock of the device that shows it is under way. */
+	while (!mutex_is_locked(&device(bed, 2)->dev.mutex))
+		usleep_range(1000, 2000);
+	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 0);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	flush_work(&work);
+	destroy_work_on_stack(&work);
+	settle(bed);
+	KUNIT_EXPECT_EQ(test, bed->one[2].restores, 1);
+	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 1);
+	KUNIT_EXPECT_NULL(test, device(bed, 2)->dev.driver);
+	expect_runs(test, 1);
+}
+
+static int created;
+
+static void create_another(struct work_struct *work)
+{
+	static const struct tvq_create create = { .type = TYPE };
+
+	created = tvq_mgmt_create_device(the_bed->mgmt, &create);
+}
+
+/*
+ * A device is being created, and its driver takes longer than anybody waits: that
+ * keeps the system awake.
+ */
+static void busy(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct work_struct work;
+	struct completion go_on;
+
+	init_completion(&go_on);
+	INIT_WORK_ONSTACK(&work, create_another);
+	bed->one[NEW].slow = &go_on;
+	schedule_work(&work);
+	while (!READ_ONCE(bed->mgmt->busy))
+		usleep_range(1000, 2000);
+	KUNIT_EXPECT_EQ(test, tvq_mgmt_freeze(bed->mgmt, true), -EBUSY);
+	KUNIT_EXPECT_EQ(test, bed->one[1].freezes, 0);
+	complete(&go_on);
+	flush_work(&work);
+	destroy_work_on_stack(&work);
+	KUNIT_EXPECT_EQ(test, created, 0);
+	expect_runs(test, NEW);
+	expect_runs(test, 1);
+}
+
+/*
+ * A device without what it must offer, or with what makes no sense of a managed
+ * device, is none: it is destroyed again.
+ */
+static void wrong_offers(struct kunit *test)
+{
+	static const unsigned int bits[] = {
+		VIRTIO_F_VERSION_1, VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_SR_IOV,
+		VIRTIO_F_NOTIF_CONFIG_DATA, VIRTIO_F_ADMIN_VQ, 42, 44, 49,
+	};
+	static const struct tvq_create create = { .type = TYPE };
+	struct bed *bed = test->priv;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bits); i++) {
+		bed->wrong_features = BIT_ULL(bits[i]);
+		KUNIT_EXPECT_EQ(test, tvq_mgmt_create_device(bed->mgmt, &create),
+				-EPROTO);
+		KUNIT_EXPECT_FALSE(test, bed->one[NEW].exists);
+		KUNIT_EXPECT_EQ(test, bed->one[NEW].probes, 0);
+	}
+	bed->wrong_features = 0;
+	KUNIT_EXPECT_EQ(test, tvq_mgmt_create_device(bed->mgmt, &create), 0);
+	expect_runs(test, NEW);
+}
+
+/* The transport virtqueue is mute before the reset, and works after it. */
+static void mute_is_reset(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_limits limits;
+	unsigned int id, cut_offs;
+
+	bed->mute = true;
+	KUNIT_EXPECT_EQ(test, tvq_mgmt_limits(bed->mgmt, &limits), -ETIMEDOUT);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	cut_offs = bed->cut_offs;
+	bed->mute = false;
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	for (id = 1; id <= DEVICES; id++)
+		expect_runs(test, id);
+	/* What was found broken is not dealt with when it works again. */
+	KUNIT_EXPECT_EQ(test, bed->cut_offs, cut_offs);
+}
+
+static struct kunit_case power_cases[] = {
+	KUNIT_CASE(sleeps),
+	KUNIT_CASE(is_reset),
+	KUNIT_CASE(sleep_refused),
+	KUNIT_CASE(reset_refused),
+	KUNIT_CASE(failed_is_reset),
+	KUNIT_CASE(failed_is_bound_again),
+	KUNIT_CASE(restore_fails),
+	KUNIT_CASE(negotiation_refused),
+	KUNIT_CASE(gone_meanwhile),
+	KUNIT_CASE(changed_meanwhile),
+	KUNIT_CASE_PARAM(no_way_back, thaw_error_gen_params),
+	KUNIT_CASE(removed_asleep),
+	KUNIT_CASE(unbound_asleep),
+	KUNIT_CASE(mute_is_reset),
+	KUNIT_CASE(wrong_offers),
+	KUNIT_CASE_SLOW(busy),
+	{}
+};
+
+static struct kunit_suite power_suite = {
+	.name = "tvq_power",
+	.init = power_init,
+	.exit = power_exit,
+	.test_cases = power_cases,
+};
+
+kunit_test_suites(&power_suite);
