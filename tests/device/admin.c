@@ -36,7 +36,7 @@ struct admin_desc {
 };
 
 /* The status and the qualifier for an error of provisioning. */
-int admin_error(int cmd_err)
+static int admin_error(int cmd_err)
 {
 	switch (cmd_err >> 16) {
 	case VIRTIO_TVQ_STATUS_OK:
@@ -76,7 +76,6 @@ static uint64_t result_room(const struct admin_command *cmd)
  */
 
 static const struct admin_desc *desc_at(unsigned int i);
-static unsigned int desc_index(const struct admin_desc *desc);
 
 static enum admin_group group_of(uint16_t type)
 {
@@ -325,7 +324,6 @@ static int metadata_result(struct admin_command *cmd, uint32_t number, const voi
 			   uint32_t len)
 {
 	uint32_t head[2] = { htole32(number) };
-	int err = 0;
 
 	if (result_room(cmd) < sizeof(head) + len)
 		return ADMIN_ERR(ENOMEM, INVALID_COMMAND);
@@ -336,7 +334,7 @@ static int metadata_result(struct admin_command *cmd, uint32_t number, const voi
 	if (len)
 		memcpy((uint8_t *)cmd->result + sizeof(head), hdrs, len);
 	cmd->result_len = sizeof(head) + len;
-	return err;
+	return 0;
 }
 
 static int work_metadata_get(struct admin_command *cmd)

@@ -85,8 +85,6 @@ void admin_sriov(struct tvq *tvq, bool enabled, uint16_t num_vfs);
 void admin_reset(struct tvq *tvq);
 void admin_drop_objects(struct tvq *tvq, uint8_t *objects);
 
-int admin_error(int cmd_err);
-
 /*
  * Managed devices: in the worker
  */

@@ -104,8 +104,6 @@ struct blk {
 	bool stop;
 };
 
-static void finish_requests(struct mdev *mdev, struct virtq *vq);
-
 static void config_put(struct mdev *mdev, unsigned int at, uint64_t value, unsigned int len)
 {
 	value = htole64(value);
@@ -367,35 +365,6 @@ static void blk_stop_queue(struct mdev *mdev, struct virtq *vq)
 	}
 	drop_requests(queue);
 	pthread_mutex_unlock(&blk->lock);
-}
-
-/*
- * Have all requests done that were taken, and give them back. What the threads have
- * not begun, they begin: a queue is not left in the middle of what was taken.
- */
-static void blk_stop(struct mdev *mdev)
-{
-	struct blk *blk = mdev->priv;
-	struct blk_req *req;
-	uint16_t i;
-
-	pthread_mutex_lock(&blk->lock);
-	for (i = 0; i < mdev->num_vqs; i++) {
-		for (req = blk->queues[i].first; req; ) {
-			if (req->done)
-				req = req->next;
-			else
-				pthread_cond_wait(&blk->finished, &blk->lock);
-		}
-	}
-	pthread_mutex_unlock(&blk->lock);
-	for (i = 0; i < mdev->num_vqs; i++) {
-		/* Behind a reset there is nobody to give them to. */
-		if (blk->queues[i].first && mem_enter_wait(mdev->mem, mdev->epoch)) {
-			finish_requests(mdev, &mdev->vqs[i]);
-			mem_leave(mdev->mem);
-		}
-	}
 }
 
 static bool blk_config_ok(struct mdev *mdev, uint64_t features, const uint8_t *config)
@@ -869,6 +838,35 @@ static void finish_requests(struct mdev *mdev, struct virtq *vq)
 	mdev_notify(mdev, vq);
 	*last = blk->unused;
 	blk->unused = done;
+}
+
+/*
+ * Have all requests done that were taken, and give them back. What the threads have
+ * not begun, they begin: a queue is not left in the middle of what was taken.
+ */
+static void blk_stop(struct mdev *mdev)
+{
+	struct blk *blk = mdev->priv;
+	struct blk_req *req;
+	uint16_t i;
+
+	pthread_mutex_lock(&blk->lock);
+	for (i = 0; i < mdev->num_vqs; i++) {
+		for (req = blk->queues[i].first; req; ) {
+			if (req->done)
+				req = req->next;
+			else
+				pthread_cond_wait(&blk->finished, &blk->lock);
+		}
+	}
+	pthread_mutex_unlock(&blk->lock);
+	for (i = 0; i < mdev->num_vqs; i++) {
+		/* Behind a reset there is nobody to give them to. */
+		if (blk->queues[i].first && mem_enter_wait(mdev->mem, mdev->epoch)) {
+			finish_requests(mdev, &mdev->vqs[i]);
+			mem_leave(mdev->mem);
+		}
+	}
 }
 
 static bool blk_serve(struct mdev *mdev, struct virtq *vq)

@@ -33,7 +33,7 @@ struct mdev_state {
 	uint8_t *type_state;		/* NULL if it has none */
 	uint32_t type_len;
 	bool have_type;
-	uint8_t *type_old;		/* what type_state is freed as */
+	uint8_t *type_old;		/* as it was read, to be freed */
 };
 
 static void state_free(struct mdev_state *state)

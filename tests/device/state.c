@@ -7,7 +7,8 @@
  *	next 4
  *	device 3 type=blk vqs=1 vectors=2 features=... name=root serial=... capacity=131072
  *
- * The serial is in hexadecimal, for it may hold spaces.
+ * The serial is in hexadecimal, for it may hold spaces. auto=features and auto=vectors
+ * say what of it the device has chosen itself.
  */
 #include <errno.h>
 #include <fcntl.h>

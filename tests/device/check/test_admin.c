@@ -424,6 +424,21 @@ TEST(admin_lists_do_not_shrink)
  * SR-IOV
  */
 
+/* VIRTIO_F_SR_IOV is offered with the capability, and not without. */
+TEST(admin_sriov_feature)
+{
+	unsigned int vfs;
+
+	for (vfs = 0; vfs < 2; vfs++) {
+		up(1, vfs);
+		region_put(&d.c, BAR_VIRTIO, VIRTIO_PCI_COMMON_DFSELECT, 1, 4);
+		CHECK_EQ(region_get(&d.c, BAR_VIRTIO, VIRTIO_PCI_COMMON_DF, 4) >> (37 - 32) & 1,
+			 vfs);
+		CHECK_EQ(!!region_get(&d.c, VFU_CONFIG, SRIOV_CAP, 4), vfs);
+		driver_exit(&d);
+	}
+}
+
 TEST(admin_sriov_group_exists_with_vf_enable)
 {
 	up(1, 4);
@@ -965,6 +980,61 @@ TEST(admin_reset_with_commands_outstanding)
 		d.c.alloc = GUEST_BASE;
 		driver_setup(&d);
 	}
+	driver_exit(&d);
+}
+
+/* Members that are destroyed while commands for them are on their way, on all queues */
+TEST(admin_members_come_and_go)
+{
+	const uint8_t flags[2][8] = { { 0 }, { 1 } };
+	struct virtio_tvq_admin_member_set_data set = { .attribute = VIRTIO_TVQ_MEMBER_VECTORS };
+	struct managed members[8];
+	struct admin_reply reply;
+	unsigned int i, q, turn, gone = 0, n = 0;
+	struct reply destroyed;
+	int ret;
+
+	up(4, 0);
+	CHECK_EQ(admin_use_all(&d, MANAGED_GROUP), 0);
+	for (turn = 0; turn < 40; turn++) {
+		d.c.alloc = GUEST_BASE + GUEST_SIZE / 2;
+		for (i = 0; i < 8; i++) {
+			CHECK_EQ(create_simple(&d, i % 4 + 1, "", 0, &members[i]), 0);
+			/* One that is in use, and one that a worker is slow with */
+			if (i == 1)
+				CHECK(bring_up(&members[i], 1, 16, 0));
+		}
+		for (i = 0; i < 8; i++) {
+			for (q = 0; q < 4; q++) {
+				set.value[0] = i + q;
+				admin_post(&d, q, ADMIN(DEV_MODE_SET), MANAGED_GROUP, members[i].id,
+					   flags[(i + q) % 2], 8, 0);
+				admin_post(&d, q, MEMBER_SET, MANAGED_GROUP, members[i].id, &set,
+					   sizeof(set), 0);
+			}
+		}
+		for (q = 0; q < 4; q++)
+			admin_ring_bell(&d, q);
+		for (i = 0; i < 8; i++)
+			post(&d, members[(i * 3 + turn) % 8].id, MGMT(DESTROY), NULL, 0, 4);
+		driver_kick(&d);
+		for (i = 0; i < 8; i++) {
+			CHECK(collect(&d, &destroyed) != UINT16_MAX);
+			CHECK_EQ(destroyed.ack, 0);
+		}
+		for (q = 0; q < 4; q++) {
+			for (i = 0; i < 16; i++, n++) {
+				admin_collect(&d, q, &reply);
+				CHECK(reply.came);
+				ret = reply.status << 16 | reply.qualifier;
+				CHECK(!ret || ret == ADMIN_ERR(EINVAL, INVALID_MEMBER) ||
+				      ret == ADMIN_ERR(EBUSY, INVALID_COMMAND));
+				gone += ret == ADMIN_ERR(EINVAL, INVALID_MEMBER);
+			}
+		}
+	}
+	/* Some were there, and some not. */
+	CHECK(gone && gone < n);
 	driver_exit(&d);
 }
 
