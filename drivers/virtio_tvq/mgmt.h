@@ -49,6 +49,9 @@
  * @gate_queue: waits for changes of the two
  * @scan_work: looks what the other side has changed; the only one to do so
  * @scan_err: how it ended the last time
+ * @leave_wq: takes off the bus what the other side has taken away; a driver may
+ *	never let go, which holds up nothing else
+ * @noio_flags: of the task that resets the function
  */
 struct tvq_mgmt {
 	struct kobject kobj;
@@ -73,6 +76,8 @@ struct tvq_mgmt {
 	wait_queue_head_t gate_queue;
 	struct work_struct scan_work;
 	int scan_err;
+	struct workqueue_struct *leave_wq;
+	unsigned int noio_flags;
 };
 
 /**
@@ -129,6 +134,7 @@ int tvq_mgmt_limits(struct tvq_mgmt *mgmt, struct tvq_limits *limits);
 void tvq_mgmt_destroy(struct tvq_mgmt *mgmt);
 void tvq_mgmt_interrupt(struct tvq_mgmt *mgmt);
 void tvq_mgmt_config_interrupt(struct tvq_mgmt *mgmt);
+void tvq_mgmt_leave_work(struct work_struct *work);
 
 int tvq_mgmt_create_device(struct tvq_mgmt *mgmt,
 			   const struct tvq_create *create);
