@@ -62,6 +62,7 @@
 #define F_ACCESS_PLATFORM	33
 #define F_RING_PACKED		34
 #define F_IN_ORDER		35
+#define F_ORDER_PLATFORM	36
 #define F_NOTIFICATION_DATA	38
 #define F_RING_RESET		40
 
