@@ -811,7 +811,7 @@ host timeout SECONDS              from now, until this run is ended
                 status = device.process.poll()
                 if status is not None:
                     self.problem(STATUS_DEVICE, f"{name} ended by itself with "
-                                 f"status {status}:\n" + tail(device.log, 30))
+                                 f"status {status}:\n" + tail(device.log, 60))
                 else:
                     status = device.end(signal.SIGTERM)
                     if status is None:
@@ -820,7 +820,7 @@ host timeout SECONDS              from now, until this run is ended
                     elif status != 0:
                         self.problem(STATUS_DEVICE, f"{name} ended on SIGTERM "
                                      f"with status {status}:\n"
-                                     + tail(device.log, 30))
+                                     + tail(device.log, 60))
 
     def check_taint(self, reported):
         if len(self.taint) < 2:
