@@ -920,11 +920,13 @@ static void driver_unbound_in_reset(struct kunit *test)
 	expect_runs(test, 2);
 }
 
+static int bind_result;
+
 static void bind_driver(struct work_struct *work)
 {
 	struct device *vdev = device_find_any_child(&device(the_bed, 2)->dev);
 
-	device_attach(vdev);
+	bind_result = device_attach(vdev);
 	put_device(vdev);
 }
 
@@ -952,6 +954,7 @@ static void driver_bound_in_reset(struct kunit *test)
 	destroy_work_on_stack(&work);
 	settle(bed);
 	KUNIT_EXPECT_EQ(test, bed->one[2].probes, 2);
+	KUNIT_EXPECT_EQ(test, bind_result, 1);
 	KUNIT_EXPECT_EQ(test, bed->one[2].dones + bed->one[2].restores, 0);
 	put_device(vdev);
 	expect_runs(test, 2);
