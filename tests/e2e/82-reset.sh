@@ -48,6 +48,16 @@ unchanged()
 	[ "$(names)" = "$before" ]
 }
 
+# Is each device bound to a driver, and in use?
+all_bound()
+{
+	local line
+
+	while read -r line; do
+		[[ $line == *" 0x0000000f"* ]] || return
+	done < <(names)
+}
+
 # An interface is registered anew by a reset, without what it was told before.
 cable()
 {
@@ -172,6 +182,7 @@ done
 users_end
 kill -0 "$io_pid" || fail "I/O has ended: $(cat /run/fio.log)"
 io_stop
+wait_for 30 all_bound || fail "resets with users: $(names)"
 # The disk that was bound by hand may have another name now.
 other=$(tvq_disk "$fn" other)
 before=$(names)
