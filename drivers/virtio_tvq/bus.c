@@ -15,7 +15,6 @@
 #include "cmd.h"
 #include "compat.h"
 #include "irq.h"
-#include "mgmt.h"
 
 /**
  * DOC: lifetime of a managed device
@@ -975,7 +974,6 @@ struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
 	INIT_DELAYED_WORK(&tdev->config_work, tvq_device_config_work);
 	INIT_WORK(&tdev->fail_work, tvq_device_fail_work);
 	INIT_WORK(&tdev->recover_work, tvq_device_recover_work);
-	INIT_WORK(&tdev->leave_work, tvq_mgmt_leave_work);
 	INIT_LIST_HEAD(&tdev->shm_regions);
 
 	device_initialize(&tdev->dev);

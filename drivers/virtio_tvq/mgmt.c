@@ -97,6 +97,22 @@ static void tvq_mgmt_erase(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 	tvq_device_put(tdev);
 }
 
+/* Takes a device that is gone off the bus, for as long as its driver wants. */
+static void tvq_mgmt_leave_work(struct work_struct *work)
+{
+	struct tvq_device *tdev = container_of(work, struct tvq_device,
+					       leave_work);
+	struct tvq_mgmt *mgmt = tdev->mgmt;
+	bool replaced;
+
+	tvq_device_remove(tdev);
+	xa_erase(&mgmt->devices, tdev->id);
+	replaced = test_bit(TVQ_DEVICE_REPLACED, &tdev->flags);
+	tvq_device_put(tdev);
+	if (replaced)
+		tvq_mgmt_config_interrupt(mgmt);
+}
+
 /*
  * Make a device of what CREATE or DESCRIBE said and put it into mgmt->devices.
  * Takes over info's memory, in any case.
@@ -124,6 +140,7 @@ static struct tvq_device *tvq_mgmt_insert(struct tvq_mgmt *mgmt,
 		goto err_free;
 	}
 	tdev->shm_bars = mgmt->shm_bars;
+	INIT_WORK(&tdev->leave_work, tvq_mgmt_leave_work);
 	/* Fails for an id that is there already: a device must not say it twice. */
 	err = xa_insert(&mgmt->devices, info->id, tdev, GFP_KERNEL);
 	if (err) {
@@ -448,27 +465,6 @@ static int tvq_mgmt_compare(struct tvq_mgmt *mgmt)
 	}
 	kfree(entries);
 	return 0;
-}
-
-/**
- * tvq_mgmt_leave_work() - take a device that is gone off the bus
- * @work: its leave_work
- *
- * Context: process, sleeps for as long as its driver wants.
- */
-void tvq_mgmt_leave_work(struct work_struct *work)
-{
-	struct tvq_device *tdev = container_of(work, struct tvq_device,
-					       leave_work);
-	struct tvq_mgmt *mgmt = tdev->mgmt;
-	bool replaced;
-
-	tvq_device_remove(tdev);
-	xa_erase(&mgmt->devices, tdev->id);
-	replaced = test_bit(TVQ_DEVICE_REPLACED, &tdev->flags);
-	tvq_device_put(tdev);
-	if (replaced)
-		tvq_mgmt_config_interrupt(mgmt);
 }
 
 /* Bring the bus in line with the device's list. */

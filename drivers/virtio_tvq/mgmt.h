@@ -134,7 +134,6 @@ int tvq_mgmt_limits(struct tvq_mgmt *mgmt, struct tvq_limits *limits);
 void tvq_mgmt_destroy(struct tvq_mgmt *mgmt);
 void tvq_mgmt_interrupt(struct tvq_mgmt *mgmt);
 void tvq_mgmt_config_interrupt(struct tvq_mgmt *mgmt);
-void tvq_mgmt_leave_work(struct work_struct *work);
 
 int tvq_mgmt_create_device(struct tvq_mgmt *mgmt,
 			   const struct tvq_create *create);
