@@ -212,11 +212,16 @@ int tvq_device_reset(struct tvq_device *tdev)
 	if (tdev->pristine)
 		return 0;
 	tvq_irq_live(tdev, false);
-	/* Commands of one device are executed in order: these end before. */
-	if (tvq_device_is_dead(tdev) && !test_bit(TVQ_DEVICE_GONE, &tdev->flags))
+	/*
+	 * Commands of one device are executed in order: these end before. One that was
+	 * given up may be alive all the same, and write to what is about to be freed.
+	 */
+	if (test_bit(TVQ_DEVICE_MUTE, &tdev->flags))
 		err = -EIO;
 	else
 		err = tvq_cmd_reset(tdev->cmdq, tdev->id);
+	if (err == -ETIMEDOUT)
+		set_bit(TVQ_DEVICE_MUTE, &tdev->flags);
 	tvq_device_post_wait(tdev);
 	/* A status read before that is not to be told behind it. */
 	flush_delayed_work(&tdev->config_work);
@@ -278,8 +283,8 @@ int tvq_device_post_status(struct tvq_device *tdev, u8 status)
 	err = tvq_cmd_post_status(tdev->cmdq, tdev->id, status, GFP_KERNEL,
 				  tvq_device_posted, tdev);
 	if (err)
-		tvq_device_posted(tdev, err);
-	return err;
+		tvq_device_post_end(tdev);
+	return tvq_device_check(tdev, err);
 }
 EXPORT_SYMBOL_GPL(tvq_device_post_status);
 
@@ -377,7 +382,8 @@ bool tvq_device_post_notify(struct tvq_device *tdev, u32 data)
 	err = tvq_cmd_post_notify(tdev->cmdq, tdev->id, data,
 				  tvq_device_posted, tdev);
 	if (err)
-		tvq_device_posted(tdev, err);
+		tvq_device_post_end(tdev);
+	tvq_device_check(tdev, err);
 	return !err;
 }
 EXPORT_SYMBOL_GPL(tvq_device_post_notify);
@@ -455,8 +461,7 @@ static void tvq_shm_release(struct tvq_device *tdev)
  *
  * Context: process, may sleep.
  * Return: 0; -ENXIO when the device has no such region; -EPROTO when it can't
- * be where the device says, which is no reason to give up on the device; or as
- * in cmd.h.
+ * be where the device says; or as in cmd.h.
  */
 int tvq_device_get_shm(struct tvq_device *tdev, u8 id,
 		       struct virtio_shm_region *region)
@@ -753,7 +758,8 @@ static void tvq_device_take_up(struct tvq_device *tdev, bool gone)
  * Its users wait until tvq_device_thaw(), and what they have been promised was
  * done. Not so with a device that has failed or needs a reset: its
  * driver might wait for ever for what the device does not give back. That is dealt
- * with after the reset.
+ * with after the reset, and where it is still being dealt with, the device is
+ * left alone.
  *
  * Context: process, may sleep.
  * Return: 0, or an error of the personality, which keeps the system from
@@ -765,7 +771,8 @@ int tvq_device_freeze(struct tvq_device *tdev, bool sleep)
 
 	if (test_bit(TVQ_DEVICE_FROZEN, &tdev->flags) ||
 	    test_bit(TVQ_DEVICE_DEAD, &tdev->flags) ||
-	    test_bit(TVQ_DEVICE_NEEDS_RESET, &tdev->flags))
+	    test_bit(TVQ_DEVICE_NEEDS_RESET, &tdev->flags) ||
+	    test_bit(TVQ_DEVICE_RECOVERING, &tdev->flags))
 		return 0;
 	device_lock(&tdev->dev);
 	err = tvq_device_let_go(tdev, sleep);
@@ -806,7 +813,9 @@ void tvq_device_thaw(struct tvq_device *tdev)
 	tvq_device_is_reset(tdev);
 	mutex_unlock(&tdev->lock);
 	clear_bit(TVQ_DEVICE_DEAD, &tdev->flags);
+	clear_bit(TVQ_DEVICE_MUTE, &tdev->flags);
 	if (!frozen) {
+		set_bit(TVQ_DEVICE_RECOVERING, &tdev->flags);
 		queue_work(system_freezable_wq, &tdev->recover_work);
 		return;
 	}
@@ -819,11 +828,21 @@ void tvq_device_thaw(struct tvq_device *tdev)
 	tvq_config_interrupt(tdev);
 }
 
-/* A frozen device does not come back: its users have to see that. */
-static void tvq_device_abandon(struct tvq_device *tdev)
+/**
+ * tvq_device_abandon() - a device that may be frozen does not come back
+ * @tdev: managed device
+ *
+ * Its users see that, and its driver can be unbound.
+ *
+ * Context: process, may sleep.
+ */
+void tvq_device_abandon(struct tvq_device *tdev)
 {
-	if (test_bit(TVQ_DEVICE_FROZEN, &tdev->flags))
-		tvq_device_take_up(tdev, true);
+	if (!test_bit(TVQ_DEVICE_FROZEN, &tdev->flags))
+		return;
+	/* Another reset is to find it as one that has failed. */
+	set_bit(TVQ_DEVICE_DEAD, &tdev->flags);
+	tvq_device_take_up(tdev, true);
 }
 
 /* What tvq_device_thaw() has left, for a device that was not frozen. */
@@ -833,8 +852,12 @@ static void tvq_device_recover_work(struct work_struct *work)
 					       recover_work);
 	int err = -ENODEV;
 
+	set_bit(TVQ_DEVICE_RECOVERING, &tdev->flags);
 	device_lock(&tdev->dev);
-	if (tdev->dev.driver) {
+	if (test_bit(TVQ_DEVICE_FROZEN, &tdev->flags)) {
+		/* Another reset was faster, and its thaw does it. */
+		err = 0;
+	} else if (tdev->dev.driver) {
 		err = tvq_device_let_go(tdev, false);
 		if (!err)
 			tvq_device_take_up(tdev, false);
@@ -847,6 +870,7 @@ static void tvq_device_recover_work(struct work_struct *work)
 			dev_err(&tdev->dev, "can't be bound after a reset: %pe\n",
 				ERR_PTR(err));
 	}
+	clear_bit(TVQ_DEVICE_RECOVERING, &tdev->flags);
 }
 
 const struct bus_type tvq_bus_type = {

@@ -24,6 +24,7 @@ void tvq_device_redescribe(struct tvq_device *tdev, const struct tvq_info *info)
 void tvq_device_state_set(struct tvq_device *tdev);
 int tvq_device_freeze(struct tvq_device *tdev, bool sleep);
 void tvq_device_thaw(struct tvq_device *tdev);
+void tvq_device_abandon(struct tvq_device *tdev);
 
 int tvq_bus_init(void);
 void tvq_bus_exit(void);

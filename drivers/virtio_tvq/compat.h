@@ -11,6 +11,7 @@
 #include <linux/version.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
 #include <linux/virtio_pci_modern.h>
 #include <linux/virtio_ring.h>
 #include <linux/virtio_tvq.h>
@@ -101,16 +102,6 @@ tvq_vring_create(unsigned int index, unsigned int num,
 					  name, dma_dev);
 }
 
-static inline int tvq_vdev_reset_prepare(struct virtio_device *vdev)
-{
-	return -EOPNOTSUPP;
-}
-
-static inline int tvq_vdev_reset_done(struct virtio_device *vdev)
-{
-	return -EOPNOTSUPP;
-}
-
 #define TVQ_VIRTIO_RESET_OPS(prepare, done)
 #define TVQ_EXTENDED_FEATURES(fn)
 
@@ -150,6 +141,27 @@ static inline int tvq_vdev_freeze(struct virtio_device *vdev)
 static inline int tvq_vdev_restore(struct virtio_device *vdev)
 {
 	return -EOPNOTSUPP;
+}
+
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 2, 0)
+
+/*
+ * No driver has reset_prepare yet. The freeze of most counts on users that are
+ * frozen, too: virtio_net's and virtio_console's free what these look at. That
+ * of virtio_blk keeps them waiting, and is what became reset_prepare.
+ */
+static inline int tvq_vdev_reset_prepare(struct virtio_device *vdev)
+{
+	if (vdev->id.device != VIRTIO_ID_BLOCK)
+		return -EOPNOTSUPP;
+	return tvq_vdev_freeze(vdev);
+}
+
+static inline int tvq_vdev_reset_done(struct virtio_device *vdev)
+{
+	return tvq_vdev_restore(vdev);
 }
 
 #endif

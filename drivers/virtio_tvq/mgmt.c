@@ -4,6 +4,7 @@
  */
 #include <linux/bsearch.h>
 #include <linux/idr.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 #include <linux/virtio_config.h>
@@ -132,6 +133,22 @@ static void tvq_mgmt_erase(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 	tvq_device_put(tdev);
 }
 
+/* Takes a device that is gone off the bus, for as long as its driver wants. */
+static void tvq_mgmt_leave_work(struct work_struct *work)
+{
+	struct tvq_device *tdev = container_of(work, struct tvq_device,
+					       leave_work);
+	struct tvq_mgmt *mgmt = tdev->mgmt;
+	bool replaced;
+
+	tvq_device_remove(tdev);
+	xa_erase(&mgmt->devices, tdev->id);
+	replaced = test_bit(TVQ_DEVICE_REPLACED, &tdev->flags);
+	tvq_device_put(tdev);
+	if (replaced)
+		tvq_mgmt_config_interrupt(mgmt);
+}
+
 /*
  * Make a device of what CREATE or DESCRIBE said and put it into mgmt->devices.
  * Takes over info's memory, in any case.
@@ -158,6 +175,7 @@ static struct tvq_device *tvq_mgmt_insert(struct tvq_mgmt *mgmt,
 		goto err_free;
 	}
 	tdev->shm_bars = mgmt->shm_bars;
+	INIT_WORK(&tdev->leave_work, tvq_mgmt_leave_work);
 	/* Fails for an id that is there already: a device must not say it twice. */
 	err = xa_insert(&mgmt->devices, info->id, tdev, GFP_KERNEL);
 	if (err) {
@@ -269,6 +287,9 @@ static int tvq_mgmt_do_create(struct tvq_mgmt *mgmt,
 	if (err && info.id && !xa_load(&mgmt->devices, info.id))
 		tvq_cmd_destroy(mgmt->cmdq, info.id);
 	up_read(&mgmt->lock);
+	/* It may exist all the same. */
+	if (err == -ETIMEDOUT)
+		tvq_mgmt_config_interrupt(mgmt);
 	if (err) {
 		if (error.status)
 			dev_err(mgmt->parent,
@@ -308,7 +329,8 @@ static int tvq_mgmt_do_create(struct tvq_mgmt *mgmt,
  *
  * Context: process, may sleep. Binds the new device's driver.
  * Return: 0, and the device stands on the bus; or an errno, of which the log
- * has said more, and no device was created.
+ * has said more, and no device was created. After -ETIMEDOUT it may have been;
+ * then it is found.
  */
 int tvq_mgmt_create_device(struct tvq_mgmt *mgmt,
 			   const struct tvq_create *create)
@@ -434,13 +456,14 @@ static int tvq_list_cmp(const void *key, const void *elt)
 #define TVQ_MARK_NEW	XA_MARK_1
 #define TVQ_MARK_GONE	XA_MARK_2
 
-static int tvq_mgmt_compare(struct tvq_mgmt *mgmt, bool *again)
+static int tvq_mgmt_compare(struct tvq_mgmt *mgmt)
 {
 	struct tvq_list_entry *entries;
 	struct tvq_device *tdev;
 	struct tvq_info info;
 	unsigned int count, i;
 	unsigned long id;
+	int err;
 
 	guard(rwsem_write)(&mgmt->lock);
 	if (!mgmt->open)
@@ -455,8 +478,8 @@ static int tvq_mgmt_compare(struct tvq_mgmt *mgmt, bool *again)
 			    tvq_list_cmp)) {
 			if (!test_bit(TVQ_DEVICE_GONE, &tdev->flags))
 				continue;
-			/* Another one has its id, and its turn next time. */
-			*again = true;
+			/* Another one's turn comes when this one is off the bus. */
+			set_bit(TVQ_DEVICE_REPLACED, &tdev->flags);
 		}
 		set_bit(TVQ_DEVICE_GONE, &tdev->flags);
 		/* Pairs with tvq_mgmt_publish(), which asks for another scan. */
@@ -469,8 +492,12 @@ static int tvq_mgmt_compare(struct tvq_mgmt *mgmt, bool *again)
 	for (i = 0; i < count; i++) {
 		if (xa_load(&mgmt->devices, entries[i].id))
 			continue;
+		err = tvq_cmd_describe(mgmt->cmdq, entries[i].id, &info);
 		/* It may have gone since: then it is simply not there. */
-		if (tvq_cmd_describe(mgmt->cmdq, entries[i].id, &info))
+		if (err && err != -ENXIO)
+			dev_err(mgmt->parent, "device %llu: can't be described: %pe\n",
+				entries[i].id, ERR_PTR(err));
+		if (err)
 			continue;
 		tdev = tvq_mgmt_insert(mgmt, &info);
 		if (!IS_ERR(tdev))
@@ -484,21 +511,20 @@ static int tvq_mgmt_compare(struct tvq_mgmt *mgmt, bool *again)
 static int tvq_mgmt_scan(struct tvq_mgmt *mgmt)
 {
 	struct tvq_device *tdev;
-	bool again = false;
 	unsigned long id;
 	int err;
 
-	err = tvq_mgmt_compare(mgmt, &again);
+	err = tvq_mgmt_compare(mgmt);
 	if (err) {
 		dev_err(mgmt->parent, "can't list the managed devices: %pe\n",
 			ERR_PTR(err));
 		return err;
 	}
 	xa_for_each_marked(&mgmt->devices, id, tdev, TVQ_MARK_GONE) {
+		xa_clear_mark(&mgmt->devices, id, TVQ_MARK_GONE);
 		tvq_device_fail(tdev);
 		tvq_mgmt_unlink(mgmt, tdev);
-		tvq_device_remove(tdev);
-		tvq_mgmt_erase(mgmt, tdev);
+		queue_work(mgmt->leave_wq, &tdev->leave_work);
 	}
 	xa_for_each_marked(&mgmt->devices, id, tdev, TVQ_MARK_NEW) {
 		xa_clear_mark(&mgmt->devices, id, TVQ_MARK_NEW);
@@ -509,8 +535,6 @@ static int tvq_mgmt_scan(struct tvq_mgmt *mgmt)
 			tvq_mgmt_erase(mgmt, tdev);
 		}
 	}
-	if (again)
-		tvq_mgmt_config_interrupt(mgmt);
 	return 0;
 }
 
@@ -611,6 +635,7 @@ void tvq_mgmt_config_interrupt(struct tvq_mgmt *mgmt)
 	/* Freezable: devices neither come nor go while the system falls asleep. */
 	queue_work(system_freezable_wq, &mgmt->scan_work);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_config_interrupt);
 
 /**
  * tvq_mgmt_create() - make a management device of a function's queue
@@ -653,12 +678,19 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 		err = mgmt->index;
 		goto err_free;
 	}
+	/* Freezable, as the scan is. */
+	mgmt->leave_wq = alloc_workqueue("tvq_leave",
+					 WQ_UNBOUND | WQ_FREEZABLE, 0);
+	if (!mgmt->leave_wq) {
+		err = -ENOMEM;
+		goto err_ida;
+	}
 	mgmt->cmdq = tvq_cmdq_create(params->link_ops, params->queue.link,
 				     params->queue.slots, params->timeout_ms,
 				     params->parent, tvq_mgmt_broken, mgmt);
 	if (IS_ERR(mgmt->cmdq)) {
 		err = PTR_ERR(mgmt->cmdq);
-		goto err_ida;
+		goto err_wq;
 	}
 	if (params->num_admin)
 		mgmt->admin = tvq_admin_create(&admin);
@@ -688,6 +720,7 @@ err_kobj:
 	tvq_irq_domain_remove(mgmt->domain);
 	tvq_admin_destroy(mgmt->admin);
 	tvq_cmdq_destroy(mgmt->cmdq);
+	destroy_workqueue(mgmt->leave_wq);
 	ida_free(&tvq_mgmt_ida, mgmt->index);
 	kobject_put(&mgmt->kobj);
 	return ERR_PTR(err);
@@ -695,6 +728,8 @@ err_admin:
 	tvq_admin_destroy(mgmt->admin);
 err_cmdq:
 	tvq_cmdq_destroy(mgmt->cmdq);
+err_wq:
+	destroy_workqueue(mgmt->leave_wq);
 err_ida:
 	ida_free(&tvq_mgmt_ida, mgmt->index);
 err_free:
@@ -795,6 +830,8 @@ int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
 			 "somebody still creates or destroys a device\n");
 	if (!sleep)
 		err = 0;
+	/* Memory may be had by writing to one of the disks that wait from now on. */
+	mgmt->noio_flags = sleep ? 0 : memalloc_noio_save();
 
 	while ((tdev = tvq_mgmt_next(mgmt, tdev))) {
 		if (err)
@@ -904,8 +941,8 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_link_up);
 /**
  * tvq_mgmt_thaw() - go on after a reset of the function
  * @mgmt: frozen management device
- * @err: 0 with the link up. Otherwise it is down, and the devices stay frozen, for
- *	another reset or until they are taken off the bus
+ * @err: 0 with the link up. Otherwise it is down, and the devices' users get
+ *	errors, until another reset
  *
  * All managed devices are taken into use again. Afterwards, not before the system is
  * awake, those that the other side does not have any more go, and new ones
@@ -914,7 +951,8 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_link_up);
  * At the end of this another reset may begin, so the caller is to be done with the
  * function before.
  *
- * Context: process, may sleep.
+ * Context: process, may sleep; the task that called tvq_mgmt_freeze(), unless that
+ * was for a sleep.
  */
 void tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
 {
@@ -922,8 +960,9 @@ void tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
 
 	if (err) {
 		dev_err(mgmt->parent, "does not come back: %pe\n", ERR_PTR(err));
-		tvq_mgmt_open_gate(mgmt);
-		return;
+		while ((tdev = tvq_mgmt_next(mgmt, tdev)))
+			tvq_device_abandon(tdev);
+		goto out;
 	}
 	while ((tdev = tvq_mgmt_next(mgmt, tdev))) {
 		if (tvq_mgmt_same(mgmt, tdev))
@@ -934,8 +973,11 @@ void tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
 	/* Not first: they may have broken, and devices need not wait for that. */
 	tvq_admin_revive(mgmt->admin);
 	tvq_member_start(mgmt);
+out:
+	memalloc_noio_restore(mgmt->noio_flags);
 	tvq_mgmt_open_gate(mgmt);
-	tvq_mgmt_config_interrupt(mgmt);
+	if (!err)
+		tvq_mgmt_config_interrupt(mgmt);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_thaw);
 
@@ -976,6 +1018,9 @@ void tvq_mgmt_stop(struct tvq_mgmt *mgmt)
 	if (open)
 		sysfs_remove_group(&mgmt->kobj, &tvq_mgmt_group);
 	cancel_work_sync(&mgmt->scan_work);
+	flush_workqueue(mgmt->leave_wq);
+	/* It may have asked for another one. */
+	cancel_work_sync(&mgmt->scan_work);
 	xa_for_each(&mgmt->devices, id, tdev) {
 		set_bit(TVQ_DEVICE_LEAVING, &tdev->flags);
 		tvq_mgmt_unlink(mgmt, tdev);
@@ -1000,6 +1045,7 @@ void tvq_mgmt_destroy(struct tvq_mgmt *mgmt)
 	tvq_irq_domain_remove(mgmt->domain);
 	tvq_admin_destroy(mgmt->admin);
 	tvq_cmdq_destroy(mgmt->cmdq);
+	destroy_workqueue(mgmt->leave_wq);
 	ida_free(&tvq_mgmt_ida, mgmt->index);
 	kobject_put(&mgmt->kobj);
 }

@@ -54,6 +54,9 @@ struct tvq_device;
  * @scan_work: looks what the other side has changed; the only one to do so
  * @scan_err: how it ended the last time
  * @parts: device parts can be got and set; written by tvq_member_start()
+ * @leave_wq: takes off the bus what the other side has taken away; a driver may
+ *	never let go, which holds up nothing else
+ * @noio_flags: of the task that resets the function
  */
 struct tvq_mgmt {
 	struct kobject kobj;
@@ -80,6 +83,8 @@ struct tvq_mgmt {
 	struct work_struct scan_work;
 	int scan_err;
 	bool parts;
+	struct workqueue_struct *leave_wq;
+	unsigned int noio_flags;
 };
 
 /**

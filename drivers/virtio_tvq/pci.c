@@ -686,10 +686,11 @@ static int tvq_pci_setup_function(struct tvq_pci *tp)
 	struct pci_dev *pdev = tvq_pci_dev(tp);
 	int err;
 
-	pci_set_master(pdev);
+	/* Not before: who knows what it would write to. */
 	err = tvq_pci_reset(tp);
 	if (err)
 		return err;
+	pci_set_master(pdev);
 	err = tvq_pci_negotiate(tp);
 	if (err)
 		return err;

@@ -63,6 +63,8 @@ struct tvq_virtio_vector {
  * @absent: the device is not there: its queues, until they are deleted, have no
  *	other end and are broken
  * @by_reset: frozen by the driver's reset_prepare, not by its freeze
+ * @idle: frozen without a driver
+ * @frozen: its driver, if it has one, has let go; set under its device lock
  * @vqs: by queue index
  * @num_vqs: number of @vqs
  * @vectors: by entry of the interrupt table
@@ -81,6 +83,8 @@ struct tvq_virtio {
 	bool has_vqs;
 	bool absent;
 	bool by_reset;
+	bool idle;
+	bool frozen;
 	struct tvq_virtio_vq *vqs;
 	unsigned int num_vqs;
 	struct tvq_virtio_vector *vectors;
@@ -327,7 +331,7 @@ static void tvq_virtio_del_vqs(struct virtio_device *vdev)
 			vring_del_virtqueue(vd->vqs[i].vq);
 	tvq_irq_free(vd->tdev);
 	kfree(vd->vqs);
-	kfree(vd->vectors);
+	kvfree(vd->vectors);
 	vd->vqs = NULL;
 	vd->num_vqs = 0;
 	vd->vectors = NULL;
@@ -457,7 +461,7 @@ static int tvq_virtio_try_vqs(struct tvq_virtio *vd, unsigned int nvqs,
 	 */
 	*got = num_vectors / 2;
 	setups = kcalloc(nvqs, sizeof(*setups), GFP_KERNEL);
-	vd->vectors = kcalloc(num_vectors, sizeof(*vd->vectors), GFP_KERNEL);
+	vd->vectors = kvcalloc(num_vectors, sizeof(*vd->vectors), GFP_KERNEL);
 	if (!setups || !vd->vectors)
 		return -ENOMEM;
 	err = tvq_irq_alloc(tdev, num_vectors);
@@ -515,6 +519,8 @@ static int tvq_virtio_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 	bool *needs __free(kfree) = NULL;
 	int err;
 
+	if (vd->vqs)
+		return -EBUSY;
 	needs = kcalloc(nvqs, sizeof(*needs), GFP_KERNEL);
 	assigned = kcalloc(nvqs, sizeof(*assigned), GFP_KERNEL);
 	if (!needs || !assigned)
@@ -690,6 +696,58 @@ static void tvq_virtio_release(struct device *dev)
 	tvq_live_put();
 }
 
+static DECLARE_WAIT_QUEUE_HEAD(tvq_virtio_frozen_queue);
+
+/*
+ * A driver that has let go of its device can't be unbound, nor another be bound:
+ * it has freed what its remove looks at. Whoever tries waits until it has the
+ * device again, holding the virtio device's lock, which thawing does without.
+ */
+static int tvq_virtio_bus_event(struct notifier_block *nb, unsigned long event,
+				void *data)
+{
+	struct virtio_device *vdev = dev_to_virtio(data);
+
+	if ((event == BUS_NOTIFY_UNBIND_DRIVER ||
+	     event == BUS_NOTIFY_BIND_DRIVER) &&
+	    vdev->config == &tvq_virtio_config_ops)
+		wait_event(tvq_virtio_frozen_queue,
+			   !READ_ONCE(to_tvq_virtio(vdev)->frozen));
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block tvq_virtio_bus_nb = {
+	.notifier_call = tvq_virtio_bus_event,
+};
+
+static DEFINE_MUTEX(tvq_virtio_bus_lock);	/* guards tvq_virtio_bus */
+static const struct bus_type *tvq_virtio_bus;
+
+/* The virtio bus is known by its devices alone. */
+static int tvq_virtio_watch_bus(const struct virtio_device *vdev)
+{
+	int err;
+
+	guard(mutex)(&tvq_virtio_bus_lock);
+	if (tvq_virtio_bus)
+		return 0;
+	err = bus_register_notifier(vdev->dev.bus, &tvq_virtio_bus_nb);
+	if (!err)
+		tvq_virtio_bus = vdev->dev.bus;
+	return err;
+}
+
+static void tvq_virtio_remove(struct tvq_device *tdev)
+{
+	struct tvq_virtio *vd = tvq_get_drvdata(tdev);
+
+	/* A dead device's queues have to be broken for its driver to let go. */
+	get_device(&vd->vdev.dev);
+	unregister_virtio_device(&vd->vdev);
+	tvq_device_detach(tdev);
+	put_device(&vd->vdev.dev);
+}
+
 static int tvq_virtio_probe(struct tvq_device *tdev)
 {
 	struct tvq_virtio *vd;
@@ -709,22 +767,19 @@ static int tvq_virtio_probe(struct tvq_device *tdev)
 	tvq_set_drvdata(tdev, vd);
 	tvq_device_attach(tdev);
 	err = register_virtio_device(&vd->vdev);
+	if (err)
+		goto err_detach;
+	err = tvq_virtio_watch_bus(&vd->vdev);
 	if (err) {
-		tvq_device_detach(tdev);
-		put_device(&vd->vdev.dev);
+		tvq_virtio_remove(tdev);
+		return err;
 	}
-	return err;
-}
+	return 0;
 
-static void tvq_virtio_remove(struct tvq_device *tdev)
-{
-	struct tvq_virtio *vd = tvq_get_drvdata(tdev);
-
-	/* A dead device's queues have to be broken for its driver to let go. */
-	get_device(&vd->vdev.dev);
-	unregister_virtio_device(&vd->vdev);
+err_detach:
 	tvq_device_detach(tdev);
 	put_device(&vd->vdev.dev);
+	return err;
 }
 
 static void tvq_virtio_config_changed(struct tvq_device *tdev, u8 status)
@@ -751,24 +806,34 @@ static void tvq_virtio_failed(struct tvq_device *tdev)
 		virtio_break_device(&vd->vdev);
 }
 
+/*
+ * With users that are not frozen, only those drivers let go that keep them out.
+ */
 static int tvq_virtio_freeze(struct tvq_device *tdev, bool sleep)
 {
 	struct tvq_virtio *vd = tvq_get_drvdata(tdev);
-	int err = -EOPNOTSUPP;
+	int err;
 
 	/* Its driver may come and go. */
 	device_lock(&vd->vdev.dev);
-	if (!sleep)
+	vd->idle = !vd->vdev.dev.driver;
+	vd->by_reset = !sleep;
+	if (vd->idle)
+		err = 0;
+	else if (vd->by_reset)
 		err = tvq_vdev_reset_prepare(&vd->vdev);
-	vd->by_reset = !err;
-	if (err == -EOPNOTSUPP)
+	else
 		err = tvq_vdev_freeze(&vd->vdev);
+	WRITE_ONCE(vd->frozen, !err);
 	device_unlock(&vd->vdev.dev);
 	return err;
 }
 
 static int tvq_virtio_restore(struct tvq_virtio *vd)
 {
+	/* One that is being bound, and waits, has nothing to restore. */
+	if (vd->idle)
+		return 0;
 	return vd->by_reset ? tvq_vdev_reset_done(&vd->vdev) :
 			      tvq_vdev_restore(&vd->vdev);
 }
@@ -779,18 +844,24 @@ static void tvq_virtio_thaw(struct tvq_device *tdev, bool gone)
 	int err = gone ? -ENODEV : tvq_virtio_restore(vd);
 
 	if (!err)
-		return;
+		goto out;
 	dev_err(&tdev->dev, "not restored: %pe\n", ERR_PTR(err));
 	/*
 	 * A driver that is frozen can't be unbound: it has no queues, and those who
 	 * wait for it would wait for ever. With queues that are broken it can.
 	 */
-	vd->absent = true;
-	err = tvq_virtio_restore(vd);
-	if (err)
-		dev_err(&tdev->dev, "its driver is stuck: %pe\n", ERR_PTR(err));
-	else if (READ_ONCE(vd->has_vqs))
+	if (!READ_ONCE(vd->has_vqs)) {
+		vd->absent = true;
+		err = tvq_virtio_restore(vd);
+		if (err)
+			dev_err(&tdev->dev, "its driver is stuck: %pe\n",
+				ERR_PTR(err));
+	}
+	if (READ_ONCE(vd->has_vqs))
 		virtio_break_device(&vd->vdev);
+out:
+	WRITE_ONCE(vd->frozen, false);
+	wake_up_all(&tvq_virtio_frozen_queue);
 }
 
 static struct tvq_driver tvq_virtio_driver = {
@@ -824,4 +895,7 @@ int tvq_virtio_init(void)
 void tvq_virtio_exit(void)
 {
 	tvq_driver_unregister(&tvq_virtio_driver);
+	if (tvq_virtio_bus)
+		bus_unregister_notifier(tvq_virtio_bus, &tvq_virtio_bus_nb);
+	tvq_virtio_bus = NULL;
 }

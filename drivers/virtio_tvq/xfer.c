@@ -55,7 +55,8 @@
  *   behind others; where it finds no room for all that time, nothing else was
  *   answered either), or
  * - a quarter of the slots, rounded up, is quarantined, or
- * - the device returns nothing but strays, %TVQ_BATCH of them in a row.
+ * - the device returns nothing but strays, %TVQ_BATCH of them in a row, or
+ * - the link says that it is broken: its post returns -EIO.
  *
  * Then the link is stopped, all messages fail with -EIO, those in the ring are
  * quarantined, and the queue stays so until the device was reset: then
@@ -97,6 +98,7 @@ struct tvq_slot {
  * @noop: the no-op; the engine holds its reference as long as it lives
  * @probing: the no-op is in the ring or waits for room
  * @broken: the queue is broken; written under @lock
+ * @why: it is to be declared so by @deadline
  * @armed: @deadline is queued, for @deadline_at or earlier
  * @deadline_at: see @armed
  * @deadline: looks for messages whose deadline has passed
@@ -114,6 +116,7 @@ struct tvq_xfer {
 	struct tvq_msg *noop;
 	bool probing;
 	bool broken;
+	const char *why;
 	bool armed;
 	ktime_t deadline_at;
 	struct delayed_work deadline;
@@ -241,6 +244,10 @@ static int tvq_slot_post(struct tvq_xfer *x, struct tvq_msg *msg)
 	slot->tag += TVQ_TAG_GENERATION;
 	err = x->params.ops->post(x->params.link, msg->out, msg->out_len,
 				  msg->in, msg->in_len, (void *)slot->tag);
+	if (err == -EIO && !x->why) {
+		x->why = "the ring is broken";
+		mod_delayed_work(x->wq, &x->deadline, 0);
+	}
 	if (err)
 		return err;
 
@@ -513,6 +520,7 @@ static void tvq_xfer_deadline(struct work_struct *work)
 	spin_lock_irq(&x->lock);
 	x->armed = false;
 	if (!x->broken) {
+		batch.why = x->why;
 		tvq_xfer_expire(x, &batch);
 		tvq_xfer_advance(x, &batch);
 		list_for_each_entry(msg, &x->flying, node)
@@ -635,6 +643,7 @@ void tvq_xfer_revive(struct tvq_xfer *x)
 	tvq_xfer_halt(x);
 	spin_lock_irq(&x->lock);
 	x->armed = false;
+	x->why = NULL;
 	WRITE_ONCE(x->broken, false);
 	spin_unlock_irq(&x->lock);
 }

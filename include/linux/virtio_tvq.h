@@ -25,17 +25,20 @@ struct tvq_mgmt;
 struct virtio_shm_region;
 
 /*
- * Bits of struct tvq_device.flags. The first three are only ever set; a reset of
+ * Bits of struct tvq_device.flags. The first four are only ever set; a reset of
  * the function clears the others.
  */
 enum tvq_device_flags {
 	TVQ_DEVICE_GONE,	/* does not exist any more on the other side */
 	TVQ_DEVICE_PUBLISHED,	/* stands on the bus, all of its creation done */
 	TVQ_DEVICE_LEAVING,	/* somebody is taking it off the bus */
-	TVQ_DEVICE_DEAD,	/* does not answer: see tvq_device_fail() */
+	TVQ_DEVICE_REPLACED,	/* the other side has given its id to another */
+	TVQ_DEVICE_DEAD,	/* was given up: see tvq_device_fail() */
+	TVQ_DEVICE_MUTE,	/* and has not answered a RESET */
 	TVQ_DEVICE_NEEDS_RESET,	/* has set DEVICE_NEEDS_RESET; its reset clears it, too */
 	TVQ_DEVICE_FROZEN,	/* between tvq_device_freeze() and tvq_device_thaw() */
 	TVQ_DEVICE_THAWING,	/* at the end of that: the function answers again */
+	TVQ_DEVICE_RECOVERING,	/* what was not frozen is taken into use again */
 };
 
 /**
@@ -93,6 +96,7 @@ struct tvq_device {
 	struct delayed_work config_work;
 	struct work_struct fail_work;
 	struct work_struct recover_work;
+	struct work_struct leave_work;	/* mgmt.c: it is gone on the other side */
 	struct resource *const *shm_bars;	/* by number, see struct tvq_mgmt */
 	struct list_head shm_regions;	/* by lock: those that were asked for */
 	/* private: member.c's and debugfs.c's */
@@ -116,9 +120,10 @@ struct tvq_device {
  * @failed: the device does not answer any more: a command has missed its
  *	deadline or it went away. Comes once, and once again after each @thaw
  * @freeze: the function is to be reset: let go of the device, which is reset
- *	when this returns 0; for a sleep of the system if @sleep. An error lets
- *	the system stay awake; where it is a reset alone, the personality
- *	is unbound, and bound again afterwards. May be NULL, which is an error
+ *	when this returns 0; for a sleep of the system if @sleep, and otherwise
+ *	with users that go on meanwhile. An error lets the system stay awake;
+ *	where it is a reset alone, the personality is unbound, and bound again
+ *	afterwards. May be NULL, which is an error
  * @thaw: the function was reset after @freeze, and the device is as
  *	a reset leaves it: take it into use again. With @gone, it is not there:
  *	let the device's users see that, as after @failed

@@ -59,8 +59,8 @@ static const char usage[] =
 "  --help                    this text\n"
 "\n"
 "By default a device offers split rings, as QEMU's do, and all that its type can.\n"
-"Bits 34 (packed rings), 35 (IN_ORDER) and 38 (NOTIFICATION_DATA) are offered to those\n"
-"who give a mask of features with them, at creation or with --pci.\n"
+"Bits 34 (packed rings), 35 (IN_ORDER), 36 (ORDER_PLATFORM) and 38 (NOTIFICATION_DATA)\n"
+"are offered to those who give a mask of features with them, at creation or with --pci.\n"
 "\n"
 "SIGTERM and SIGINT end it in order. Exit status: 0, 1 for a failure, 2 for a bad option.\n";
 

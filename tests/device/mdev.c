@@ -11,9 +11,11 @@
 /*
  * Features of rings that each type can have and that are offered to those who ask
  * for them: as with QEMU's devices, what is offered by default is the split ring
- * that most drivers are tested with. Linux takes whatever it is offered.
+ * that most drivers are tested with. Linux takes whatever it is offered. With
+ * ORDER_PLATFORM a driver has more barriers than this process, a CPU like its own, needs.
  */
-#define RING_ON_REQUEST	(BIT64(F_RING_PACKED) | BIT64(F_IN_ORDER) | BIT64(F_NOTIFICATION_DATA))
+#define RING_ON_REQUEST	(BIT64(F_RING_PACKED) | BIT64(F_IN_ORDER) | \
+			 BIT64(F_ORDER_PLATFORM) | BIT64(F_NOTIFICATION_DATA))
 
 static const struct mdev_type * const types[] = {
 	&net_type, &blk_type, &console_type, &rng_type, &pmem_type,

@@ -67,6 +67,7 @@
 #define F_ACCESS_PLATFORM	33
 #define F_RING_PACKED		34
 #define F_IN_ORDER		35
+#define F_ORDER_PLATFORM	36
 #define F_SR_IOV		37
 #define F_NOTIFICATION_DATA	38
 #define F_RING_RESET		40

@@ -8,7 +8,7 @@
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 INDIRECT=28 EVENT_IDX=29 VERSION_1=32 ACCESS_PLATFORM=33 PACKED=34 IN_ORDER=35
-NOTIFICATION_DATA=38 RING_RESET=40 ADMIN_VQ=41
+ORDER_PLATFORM=36 NOTIFICATION_DATA=38 RING_RESET=40 ADMIN_VQ=41
 
 tvq_load
 fn=$(tvq_function 0)
@@ -148,14 +148,15 @@ ip link set "$other" netns b
 ip -n b addr add 192.0.2.2/24 dev "$other"
 ip -n b link set "$other" up
 
-ring "split" +$INDIRECT +$EVENT_IDX -$PACKED -$IN_ORDER -$NOTIFICATION_DATA +$RING_RESET \
-	+$VERSION_1 +$ACCESS_PLATFORM -$ADMIN_VQ
+ring "split" +$INDIRECT +$EVENT_IDX -$PACKED -$IN_ORDER -$ORDER_PLATFORM \
+	-$NOTIFICATION_DATA +$RING_RESET +$VERSION_1 +$ACCESS_PLATFORM -$ADMIN_VQ
 ring "split, bare" -$INDIRECT -$EVENT_IDX -$PACKED -$RING_RESET
 ring "split, notification data" -$PACKED +$NOTIFICATION_DATA
-ring "split, in order" -$PACKED +$IN_ORDER
+ring "split, in order, platform's order" -$PACKED +$IN_ORDER +$ORDER_PLATFORM
 ring "packed" +$INDIRECT +$EVENT_IDX +$PACKED -$NOTIFICATION_DATA +$RING_RESET
 ring "packed, bare" -$INDIRECT -$EVENT_IDX +$PACKED -$RING_RESET
-ring "packed, notification data" +$PACKED +$NOTIFICATION_DATA
+ring "packed, platform's order, notification data" +$PACKED +$ORDER_PLATFORM \
+	+$NOTIFICATION_DATA
 ring "packed, in order, notification data" +$PACKED +$IN_ORDER +$NOTIFICATION_DATA
 
 # Not to be withheld, and of no device here

@@ -164,6 +164,58 @@ for sink, address in ("right", "192.0.2.2"), ("plain", "192.0.2.3"):
     assert b"".join(got) == data
 PYTHON
 
+# ECN: a large segment with CWR, as a congested sender has it, arrives with it. Where the
+# device cuts it, the first piece alone has it; reception offload would make one of them.
+in_ns plain ethtool -K "$plain" gro off
+python3 - "$left" "$right" "$plain" <<'PYTHON'
+import os, socket, struct, sys
+devs = dict(zip(("left", "right", "plain"), sys.argv[1:]))
+IP, SOL_PACKET, PACKET_VNET_HDR = 0x0800, 263, 15
+NEEDS_CSUM, TCPV4, ECN = 1, 1, 0x80
+CWR, ACK, PSH = 0x80, 0x10, 0x08
+def raw(ns):
+    with open("/run/netns/" + ns) as file:
+        os.setns(file.fileno(), os.CLONE_NEWNET)
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(IP))
+    sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+    sock.bind((devs[ns], IP))
+    sock.settimeout(20)
+    return sock
+
+def fold(data):
+    total = sum(struct.unpack(">%dH" % (len(data) // 2), data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return total
+
+out = raw("left")
+data = bytes(i % 251 for i in range(3500))
+# To an address that nobody has: no answer
+ends = socket.inet_aton("192.0.2.1") + socket.inet_aton("198.51.100.1")
+tcp_len = 20 + len(data)
+ip = struct.pack(">BBHHHBBH8s", 0x45, 0, 20 + tcp_len, 1, 0, 64, 6, 0, ends)
+ip = ip[:10] + struct.pack(">H", fold(ip) ^ 0xffff) + ip[12:]
+tcp = struct.pack(">HHIIBBHHH", 1234, 80, 1, 1, 5 << 4, CWR | ACK | PSH, 1000,
+                  fold(ends + struct.pack(">HH", 6, tcp_len)), 0)
+vnet = struct.pack("<BBHHHH", NEEDS_CSUM, TCPV4 | ECN, 54, 1000, 34, 16)
+for ns, expected in (("right", [(TCPV4 | ECN, CWR, 3500)]),
+                     ("plain", [(0, CWR, 1000), (0, 0, 1000), (0, 0, 1000), (0, 0, 500)])):
+    sink = raw(ns)
+    out.send(vnet + sink.getsockname()[4] + out.getsockname()[4] + struct.pack(">H", IP) +
+             ip + tcp + data)
+    got, payload = [], b""
+    while len(payload) < len(data):
+        frame = sink.recv(65536)
+        if frame[10:][26:34] != ends:
+            continue
+        part = frame[10:][54:]
+        got.append((frame[1], frame[10:][47] & CWR, len(part)))
+        payload += part
+    assert got == expected, (ns, got)
+    assert payload == data, ns
+PYTHON
+in_ns plain ethtool -K "$plain" gro on
+
 # Filters: which frames reach an interface that is not promiscuous. A packet socket
 # sees what the device lets through, whoever it is for.
 in_ns right ip link add link "$right" name "$right.5" type vlan id 5

@@ -126,20 +126,31 @@ ip link set "$left" up
 wait_for 10 grep -q 1 "/sys/class/net/$left/carrier"
 shared "shared vectors"
 
-# All are given back and taken again.
+# With some free again, one that had none is bound as any device is.
 tvq_create "$fn" 'type=blk name=disk capacity=16M'
 vdev=$(tvq_virtio "$fn" disk)
 [ ! -e "$vdev/driver" ] || fail "where did the vector come from?"
-echo 1 >"$fn/tvq/reset"
-shared "after a reset"
-keeps_on "after a reset"
-
-# With some free again, it is bound as any device is.
 tvq_destroy "$fn" fill
 sysfs_write "$bind" "${vdev##*/}"
 disk=$(tvq_disk "$fn" disk)
 [ "$(irqs disk)" = 2 ] || fail "disk has $(irqs disk) interrupts"
 disk_works "bound again"
+
+# All are given back and taken again, and the one that shared has its own.
+taken_again()
+{
+	local i
+
+	for ((i = 0; i < big; i++)); do
+		[ "$(irqs big$i)" = 65 ] || return
+	done
+	[ "$(irqs left)" = 5 ]
+}
+echo 1 >"$fn/tvq/reset"
+wait_for 30 taken_again || fail "after a reset: left has $(irqs left) interrupts"
+[ "$(irqs disk)" = 2 ] || fail "after a reset: disk has $(irqs disk) interrupts"
+disk_works "after a reset"
+keeps_on "after a reset"
 
 io_stop
 ip netns del right

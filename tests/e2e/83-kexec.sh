@@ -55,7 +55,7 @@ left=$(tvq_netdev "$fn" left)
 ip link set "$left" up
 wait_for 10 grep -q 1 "/sys/class/net/$left/carrier"
 io_start "$disk"
-for name in idle left right rng; do
+for name in idle left right rng con; do
 	tvq_destroy "$fn" $name
 done
 io_stop

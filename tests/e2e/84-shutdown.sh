@@ -46,7 +46,7 @@ idle=$(tvq_disk "$fn" idle)
 disk=$(tvq_disk "$fn" disk)
 read -r done0 done1 < <(dd if="$idle" bs=512 skip=2048 count=1 iflag=direct status=none)
 sleep_kept "$done0" "$done1"
-for name in disk idle left right rng; do
+for name in disk idle left right rng con; do
 	tvq_destroy "$fn" $name
 done
 tvq_unload

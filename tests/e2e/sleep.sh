@@ -6,16 +6,18 @@
 # python.
 
 # sleep_devices FUNCTION: a disk and an idle one, two interfaces, one of them in
-# a namespace, and a source of random numbers.
+# a namespace, a source of random numbers, and a console with a port that gives
+# back what it is told.
 sleep_devices()
 {
 	fn=$1
-	modprobe virtio_rng
+	modprobe -a virtio_rng virtio_console
 	tvq_create "$fn" 'type=blk name=disk vqs=2 capacity=16M'
 	tvq_create "$fn" 'type=blk name=idle capacity=16M'
 	tvq_create "$fn" 'type=net name=left mac=02:00:00:00:00:0a'
 	tvq_create "$fn" 'type=net name=right'
 	tvq_create "$fn" 'type=rng name=rng'
+	tvq_create "$fn" 'type=console name=con vqs=2'
 	disk=$(tvq_disk "$fn" disk)
 	idle=$(tvq_disk "$fn" idle)
 	left=$(tvq_netdev "$fn" left)
@@ -53,7 +55,23 @@ sleep_check()
 	wait_for 10 ping -qc 1 -W 1 -I "$left" 10.9.0.2 || fail "$1: the interfaces"
 	timeout 20 dd if=/dev/hwrng of=/dev/null bs=16 count=1 iflag=fullblock status=none ||
 		fail "$1: random numbers"
+	sleep_echo || fail "$1: the console's port"
 	kill -0 "${writers[@]}" || fail "$1: a writer has ended"
+}
+
+sleep_echo()
+{
+	local port line
+
+	wait_for 20 grep -qx con.1 /sys/class/virtio-ports/*/name
+	port=$(grep -lx con.1 /sys/class/virtio-ports/*/name)
+	port=${port%/name}
+	wait_for 20 test -c "/dev/${port##*/}"
+	exec 7<>"/dev/${port##*/}"
+	echo awake >&7
+	read -r -t 20 line <&7
+	exec 7>&-
+	[ "$line" = awake ]
 }
 
 # A writer numbers the blocks that it writes, and notes what was acknowledged.
@@ -140,7 +158,7 @@ sleep_end()
 	local name
 
 	ip netns del right
-	for name in disk idle left right rng; do
+	for name in disk idle left right rng con; do
 		tvq_destroy "$fn" $name
 	done
 }

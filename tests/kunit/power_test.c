@@ -51,7 +51,9 @@
  * @restores: of restore
  * @prepares: of reset_prepare
  * @dones: of reset_done
+ * @resets: commands RESET for it
  * @slow: if set, what probe waits for
+ * @stuck: if set, what the driver waits for before it lets go, in any way
  */
 struct one {
 	bool exists;
@@ -66,7 +68,9 @@ struct one {
 	unsigned int restores;
 	unsigned int prepares;
 	unsigned int dones;
+	unsigned int resets;
 	struct completion *slow;
+	struct completion *stuck;
 };
 
 /**
@@ -195,6 +199,7 @@ static int answer(struct fake_link *link, const struct fake_cmd *cmd)
 		in[0] = out[0];
 		return 8;
 	case CMD(1, 4):
+		bed->one[id].resets++;
 		return 8;
 	case CMD(1, 5):
 		/* A configuration of no bytes. */
@@ -232,6 +237,8 @@ static void test_remove(struct virtio_device *vdev)
 {
 	struct one *one = to_one(vdev);
 
+	if (one->stuck)
+		wait_for_completion(one->stuck);
 	one->removes++;
 	virtio_reset_device(vdev);
 	if (one->vq)
@@ -243,6 +250,8 @@ static int test_freeze(struct virtio_device *vdev)
 {
 	struct one *one = to_one(vdev);
 
+	if (one->stuck)
+		wait_for_completion(one->stuck);
 	one->freezes++;
 	if (!one->freeze_err)
 		virtio_reset_device(vdev);
@@ -278,6 +287,8 @@ static int __maybe_unused test_reset_prepare(struct virtio_device *vdev)
 {
 	struct one *one = to_one(vdev);
 
+	if (one->stuck)
+		wait_for_completion(one->stuck);
 	one->prepares++;
 	if (!one->freeze_err)
 		virtio_reset_device(vdev);
@@ -434,6 +445,9 @@ static void settle(struct bed *bed)
 
 	xa_for_each(&bed->mgmt->devices, id, tdev)
 		flush_work(&tdev->recover_work);
+	flush_work(&bed->mgmt->scan_work);
+	/* A device that goes may make room for another one with its id. */
+	flush_workqueue(bed->mgmt->leave_wq);
 	flush_work(&bed->mgmt->scan_work);
 }
 
@@ -658,10 +672,15 @@ static void no_way_back(struct kunit *test)
 	reset_function(bed);
 	bed->limits_refused = true;
 	KUNIT_EXPECT_EQ(test, thaw(bed, *err), *err ? *err : -ENXIO);
-	/* Nobody waits at the gate, and nobody's driver was asked. */
+	/* Nobody waits at the gate, nor for a device: users get errors. */
 	KUNIT_EXPECT_EQ(test, tvq_mgmt_limits(bed->mgmt, &limits), -EIO);
-	for (id = 1; id <= DEVICES; id++)
-		KUNIT_EXPECT_EQ(test, bed->one[id].restores, 0);
+	for (id = 1; id <= DEVICES; id++) {
+		KUNIT_EXPECT_EQ(test, bed->one[id].restores, 1);
+		KUNIT_EXPECT_FALSE(test, test_bit(TVQ_DEVICE_FROZEN,
+						  &device(bed, id)->flags));
+		KUNIT_EXPECT_TRUE(test, tvq_device_is_dead(device(bed, id)));
+	}
+	KUNIT_EXPECT_TRUE(test, bed->one[2].vq_broken);
 
 	/* The same once more, and then it does. */
 	bed->limits_refused = false;
@@ -672,7 +691,8 @@ static void no_way_back(struct kunit *test)
 	settle(bed);
 	for (id = 1; id <= DEVICES; id++) {
 		expect_runs(test, id);
-		KUNIT_EXPECT_EQ(test, bed->one[id].freezes + bed->one[id].prepares, 1);
+		KUNIT_EXPECT_EQ(test, bed->one[id].prepares, 1);
+		KUNIT_EXPECT_EQ(test, bed->one[id].dones, 1);
 		KUNIT_EXPECT_EQ(test, bed->one[id].restores, 1);
 	}
 }
@@ -806,6 +826,154 @@ static void mute_is_reset(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bed->cut_offs, cut_offs);
 }
 
+/* The other side takes a device away whose driver can't let go yet. */
+static void leaves_slowly(struct kunit *test)
+{
+	DECLARE_COMPLETION_ONSTACK(go);
+	struct bed *bed = test->priv;
+
+	bed->one[2].stuck = &go;
+	bed->one[2].exists = false;
+	bed->one[NEW].exists = true;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	flush_work(&bed->mgmt->scan_work);
+	KUNIT_EXPECT_NOT_NULL(test, device(bed, 2));
+	KUNIT_ASSERT_NOT_NULL(test, device(bed, NEW));
+	KUNIT_EXPECT_EQ(test, bed->one[NEW].probes, 1);
+	/* Nor does a reset wait for it. */
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	expect_runs(test, NEW);
+	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 0);
+	complete_all(&go);
+	settle(bed);
+	KUNIT_EXPECT_NULL(test, device(bed, 2));
+	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 1);
+	bed->one[2].stuck = NULL;
+}
+
+/* One that had failed can't let go yet when the next reset comes. */
+static void recovers_slowly(struct kunit *test)
+{
+	DECLARE_COMPLETION_ONSTACK(go);
+	struct bed *bed = test->priv;
+
+	bed->one[2].stuck = &go;
+	tvq_device_fail(device(bed, 2));
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	/* It is the lock of the device that shows it is under way. */
+	while (!mutex_is_locked(&device(bed, 2)->dev.mutex))
+		usleep_range(1000, 2000);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	expect_runs(test, 1);
+	expect_runs(test, 3);
+	KUNIT_EXPECT_EQ(test, bed->one[2].prepares + bed->one[2].freezes, 0);
+	complete_all(&go);
+	settle(bed);
+	expect_runs(test, 2);
+	KUNIT_EXPECT_EQ(test, bed->one[2].prepares, 2);
+	KUNIT_EXPECT_EQ(test, bed->one[2].dones, 2);
+	KUNIT_EXPECT_EQ(test, bed->one[2].probes, 1);
+	bed->one[2].stuck = NULL;
+}
+
+static void unbind_driver(struct work_struct *work)
+{
+	struct device *vdev = device_find_any_child(&device(the_bed, 2)->dev);
+
+	device_release_driver(vdev);
+	put_device(vdev);
+}
+
+/* A virtio driver that has let go of its device is asked to leave. */
+static void driver_unbound_in_reset(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct work_struct work;
+	struct device *vdev;
+
+	INIT_WORK_ONSTACK(&work, unbind_driver);
+	vdev = device_find_any_child(&device(bed, 2)->dev);
+	KUNIT_ASSERT_NOT_NULL(test, vdev);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	schedule_work(&work);
+	while (!mutex_is_locked(&vdev->mutex))
+		usleep_range(1000, 2000);
+	/* Time enough to go too far. */
+	usleep_range(20000, 30000);
+	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 0);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	flush_work(&work);
+	destroy_work_on_stack(&work);
+	settle(bed);
+	KUNIT_EXPECT_EQ(test, bed->one[2].dones, 1);
+	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 1);
+	KUNIT_EXPECT_NULL(test, vdev->driver);
+	/* And may come back. */
+	KUNIT_EXPECT_EQ(test, device_attach(vdev), 1);
+	put_device(vdev);
+	expect_runs(test, 2);
+}
+
+static int bind_result;
+
+static void bind_driver(struct work_struct *work)
+{
+	struct device *vdev = device_find_any_child(&device(the_bed, 2)->dev);
+
+	bind_result = device_attach(vdev);
+	put_device(vdev);
+}
+
+/* A device without a driver is frozen, and gets one. */
+static void driver_bound_in_reset(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct work_struct work;
+	struct device *vdev;
+
+	INIT_WORK_ONSTACK(&work, bind_driver);
+	vdev = device_find_any_child(&device(bed, 2)->dev);
+	KUNIT_ASSERT_NOT_NULL(test, vdev);
+	device_release_driver(vdev);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	schedule_work(&work);
+	while (!mutex_is_locked(&vdev->mutex))
+		usleep_range(1000, 2000);
+	/* Time enough to go too far. */
+	usleep_range(20000, 30000);
+	KUNIT_EXPECT_EQ(test, bed->one[2].probes, 1);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	flush_work(&work);
+	destroy_work_on_stack(&work);
+	settle(bed);
+	KUNIT_EXPECT_EQ(test, bed->one[2].probes, 2);
+	KUNIT_EXPECT_EQ(test, bind_result, 1);
+	KUNIT_EXPECT_EQ(test, bed->one[2].dones + bed->one[2].restores, 0);
+	put_device(vdev);
+	expect_runs(test, 2);
+}
+
+/* One that was given up may be alive: its memory is not freed before a RESET. */
+static void failed_is_told_to_stop(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	bed->one[2].resets = 0;
+	tvq_device_fail(device(bed, 2));
+	flush_work(&device(bed, 2)->fail_work);
+	device_release_driver(&device(bed, 2)->dev);
+	KUNIT_EXPECT_GT(test, bed->one[2].resets, 0);
+	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 1);
+}
+
 static struct kunit_case power_cases[] = {
 	KUNIT_CASE(sleeps),
 	KUNIT_CASE(is_reset),
@@ -819,6 +987,11 @@ static struct kunit_case power_cases[] = {
 	KUNIT_CASE(changed_meanwhile),
 	KUNIT_CASE_PARAM(no_way_back, thaw_error_gen_params),
 	KUNIT_CASE(removed_asleep),
+	KUNIT_CASE(leaves_slowly),
+	KUNIT_CASE(recovers_slowly),
+	KUNIT_CASE(driver_unbound_in_reset),
+	KUNIT_CASE(driver_bound_in_reset),
+	KUNIT_CASE(failed_is_told_to_stop),
 	KUNIT_CASE(unbound_asleep),
 	KUNIT_CASE(mute_is_reset),
 	KUNIT_CASE(wrong_offers),

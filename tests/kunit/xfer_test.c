@@ -1033,6 +1033,16 @@ static void noop_not_posted(struct kunit *test)
 	expect_broken(test, bed);
 }
 
+/* The link finds out, with nothing under way that could miss its deadline. */
+static void ring_is_broken(struct kunit *test)
+{
+	struct bed *bed = start(test, 8, LONG_MS);
+
+	bed->link->post_err = -EIO;
+	KUNIT_EXPECT_EQ(test, tvq_xfer_submit(bed->x, make(test, bed, 0)->msg), -EIO);
+	expect_broken(test, bed);
+}
+
 struct quarter_case {
 	const char *name;
 	unsigned int slots;
@@ -1391,6 +1401,7 @@ static struct kunit_case xfer_cases[] = {
 	KUNIT_CASE(noop_unanswered),
 	KUNIT_CASE(noop_without_room),
 	KUNIT_CASE(noop_not_posted),
+	KUNIT_CASE(ring_is_broken),
 	KUNIT_CASE_PARAM(quarter, quarter_gen_params),
 	KUNIT_CASE(broken_once),
 	KUNIT_CASE(break_by_caller),

@@ -35,21 +35,22 @@ sums()
 
 try()
 {
-	local fs=$1
+	local fs=$1 written
 
 	mount "$disk" /mnt
 	fill /mnt
-	fact "$fs.written" "$(sums)"
+	written=$(sums)
+	fact "$fs.written" "$written"
 	umount /mnt
 	succeeds "$fs.check" "${@:2}" "$disk"
 	mount "$disk" /mnt
-	fact "$fs.read" "$(sums)"
+	want "$fs.read" "$written" "$(sums)"
 	fact "$fs.blocks" "$(stat -f -c '%b %S' /mnt)"
 	rm -r /mnt/dir*
 	sync
 	fact "$fs.trimmed" "$(fstrim -v /mnt)"
 	fill /mnt
-	fact "$fs.again" "$(sums)"
+	want "$fs.again" "$written" "$(sums)"
 	umount /mnt
 	succeeds "$fs.check-again" "${@:2}" "$disk"
 }

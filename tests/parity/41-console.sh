@@ -27,7 +27,9 @@ while any(len(got[fd]) < size for fd in fds):
     for fd in readable:
         got[fd] += os.read(fd, 65536)
 for fd in fds:
-    print(f"{fds.index(fd)}: {got[fd] == want[fd]}", hashlib.sha256(got[fd]).hexdigest())
+    if got[fd] != want[fd]:
+        sys.exit(f"{fds.index(fd)}: other bytes came back")
+    print(f"{fds.index(fd)}:", hashlib.sha256(got[fd]).hexdigest())
 END
 
 # port N: the character device of port N of the console, waiting for it.
@@ -48,13 +50,13 @@ ports()
 		wait_for 20 test -e "/sys/class/virtio-ports/$(port $n)/name"
 		fact "$1.port.$n" "$(sed 's/.*\././' "/sys/class/virtio-ports/$(port $n)/name")"
 	done
-	fact "$1.ports" "$(find "$(virtio con0)/virtio-ports" -mindepth 1 -maxdepth 1 | wc -l)"
+	want "$1.ports" 3 "$(find "$(virtio con0)/virtio-ports" -mindepth 1 -maxdepth 1 | wc -l)"
 }
 
 # through KEY PORT...
 through()
 {
-	python3 /run/parity-echo.py "$bytes" "${@:2}" 2>&1 | facts "$1"
+	python3 /run/parity-echo.py "$bytes" "${@:2}" | facts "$1"
 }
 
 ports first
@@ -84,7 +86,9 @@ for at in range(0, len(want), 100):
         if not select.select([fd], [], [], 60)[0]:
             raise SystemExit(f"{len(got)} of {at + 100} bytes came back")
         got += os.read(fd, 4096)
-print("bytes:", got == want)
+if got != want:
+    raise SystemExit("other bytes came back")
+print("bytes:", len(got))
 # Lines, as the terminal makes them: erased and ended by what was received.
 mode = termios.tcgetattr(fd)
 mode[tty.IFLAG] |= termios.ICRNL
@@ -93,7 +97,10 @@ termios.tcsetattr(fd, termios.TCSANOW, mode)
 os.write(fd, b"abx\x7fc\r")
 if not select.select([fd], [], [], 60)[0]:
     raise SystemExit("no line came back")
-print("line:", os.read(fd, 4096))
+line = os.read(fd, 4096)
+if line != b"abc\n":
+    raise SystemExit(f"{line} came back")
+print("line:", line)
 print("window:", os.get_terminal_size(fd))
 END
 
@@ -103,14 +110,14 @@ for n in 0 1 2; do
 	exec 5<>"/dev/$(port 2)"
 	echo "line $n" >&5
 	read -r -t 60 line <&5
-	fact "again.$n" "$line"
+	want "again.$n" "line $n" "$line"
 	fails "twice.$n" dd if="/dev/$(port 2)" of=/run/parity-twice count=1 status=none
 	exec 5>&-
 done
 
 name=$(basename "$(virtio con0)")
 sysfs_write /sys/bus/virtio/drivers/virtio_console/unbind "$name"
-fact unbound "$(find "$(virtio con0)/" -path '*virtio-ports/*' | wc -l)"
+want unbound 0 "$(find "$(virtio con0)/" -path '*virtio-ports/*' | wc -l)"
 sysfs_write /sys/bus/virtio/drivers/virtio_console/bind "$name"
 ports again
 through third "/dev/$(port 2)"

@@ -24,9 +24,9 @@ static void kick(void *arg)
 TEST(rings_of_all_kinds)
 {
 	static const unsigned int bits[] = { F_RING_INDIRECT, F_RING_EVENT_IDX, F_RING_PACKED,
-					     F_IN_ORDER, F_NOTIFICATION_DATA };
+					     F_IN_ORDER, F_NOTIFICATION_DATA, F_ORDER_PLATFORM };
 	const uint64_t extra = BIT64(F_RING_PACKED) | BIT64(F_IN_ORDER) |
-			       BIT64(F_NOTIFICATION_DATA);
+			       BIT64(F_NOTIFICATION_DATA) | BIT64(F_ORDER_PLATFORM);
 	unsigned int i, k, seed = test_seed(7);
 	uint8_t out[1536], in[1536];
 	uint64_t without;
@@ -35,9 +35,9 @@ TEST(rings_of_all_kinds)
 	driver_init(&d, NULL);
 	CHECK_EQ(create_with(&d, 2, extra, &m), 0);
 	CHECK_EQ(m.info.features[0] & extra, extra);
-	for (i = 0; i < 32; i++) {
+	for (i = 0; i < 64; i++) {
 		without = 0;
-		for (k = 0; k < 5; k++)
+		for (k = 0; k < 6; k++)
 			without |= i & 1u << k ? 0 : BIT64(bits[k]);
 		/* A packed ring has any size. */
 		size = without & BIT64(F_RING_PACKED) ? 8 : 7;
