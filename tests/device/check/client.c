@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 /* The virtual machine monitor's half of the tests: vfio-user and guest memory. */
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -403,6 +404,17 @@ void region_put(struct client *c, unsigned int region, uint64_t offset, uint64_t
 		uint32_t len)
 {
 	CHECK_EQ(region_write(c, region, offset, &value, len), 0);
+}
+
+/* Reset the function by its PCI Express capability, wherever that is. */
+void client_flr(struct client *c)
+{
+	uint64_t pos = region_get(c, VFU_CONFIG, PCI_CAPABILITY_LIST, 1);
+
+	while (pos && region_get(c, VFU_CONFIG, pos + PCI_CAP_LIST_ID, 1) != PCI_CAP_ID_EXP)
+		pos = region_get(c, VFU_CONFIG, pos + PCI_CAP_LIST_NEXT, 1);
+	CHECK(pos);
+	region_put(c, VFU_CONFIG, pos + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR, 2);
 }
 
 uint64_t guest_alloc(struct client *c, uint64_t size, uint64_t align)

@@ -105,6 +105,7 @@ int region_write(struct client *c, unsigned int region, uint64_t offset, const v
 uint64_t region_get(struct client *c, unsigned int region, uint64_t offset, uint32_t len);
 void region_put(struct client *c, unsigned int region, uint64_t offset, uint64_t value,
 		uint32_t len);
+void client_flr(struct client *c);
 bool wait_msi(struct client *c, uint64_t address, uint32_t data, unsigned int count);
 unsigned int count_msi(struct client *c, uint64_t address, uint32_t data);
 void settle(struct client *c, double seconds);

@@ -313,7 +313,7 @@ TEST(admin_only_list_commands_after_a_reset)
 	only_lists();
 	/* A function-level reset */
 	CHECK_EQ(admin_use_all(&d, SELF_GROUP), 0);
-	region_put(&d.c, VFU_CONFIG, 0xc0 + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR, 2);
+	client_flr(&d.c);
 	driver_setup(&d);
 	only_lists();
 	driver_exit(&d);
@@ -455,7 +455,7 @@ TEST(admin_sriov_group_exists_with_vf_enable)
 		 ADMIN_ERR(EINVAL, INVALID_GROUP));
 	enable_vfs(3);
 	CHECK_EQ(admin_mode(&d, SRIOV_GROUP, 3, true), 0);
-	region_put(&d.c, VFU_CONFIG, 0xc0 + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR, 2);
+	client_flr(&d.c);
 	driver_setup(&d);
 	CHECK_EQ(admin(&d, ADMIN(LIST_QUERY), SRIOV_GROUP, 0, NULL, 0, 8, NULL),
 		 ADMIN_ERR(EINVAL, INVALID_GROUP));

@@ -202,11 +202,11 @@ TEST(control_lists_what_is_stopped)
 	CHECK(!strstr(answer, "stopped"));
 	CHECK_EQ(admin_mode(&d, MANAGED_GROUP, m.id, true), 0);
 	CHECK(ctl_ok("list"));
-	CHECK(strstr(answer, "status=0 stopped\n"));
+	CHECK(strstr(answer, "status=0 negotiated=0 stopped\n"));
 	/* The device's own reset leaves it so. */
 	CHECK(ctl_ok("reset 1"));
 	CHECK(ctl_ok("list"));
-	CHECK(strstr(answer, "status=0 stopped\n"));
+	CHECK(strstr(answer, "status=0 negotiated=0 stopped\n"));
 	down();
 }
 

@@ -401,7 +401,7 @@ static void check_quiet(unsigned int how)
 		CHECK_EQ(client_request(c, VFU_DEVICE_RESET, NULL, 0, NULL, 0, NULL, NULL), 0);
 		break;
 	case 4:
-		region_put(c, VFU_CONFIG, 0xc4 + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR, 2);
+		client_flr(c);
 		break;
 	}
 	used = ring_used_idx(&m.ring[0]);

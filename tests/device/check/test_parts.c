@@ -924,8 +924,7 @@ TEST(function_reset_makes_members_go_on)
 	for (pass = 0; pass < 2; pass++) {
 		stopped_disk(0);
 		if (pass)
-			region_put(&d.c, VFU_CONFIG, 0xc0 + PCI_EXP_DEVCTL,
-				   PCI_EXP_DEVCTL_BCR_FLR, 2);
+			client_flr(&d.c);
 		else
 			driver_reset(&d);
 		d.c.alloc = GUEST_BASE;

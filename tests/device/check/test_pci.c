@@ -209,7 +209,7 @@ static void reset_by_client(void)
 
 static void reset_by_flr(void)
 {
-	region_put(&d.c, VFU_CONFIG, 0xc4 + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR, 2);
+	client_flr(&d.c);
 }
 
 static void reset_by_disconnect(void)
