@@ -475,7 +475,7 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_admin_halt);
 
 /**
  * tvq_admin_revive() - commands again, after the device was reset
- * @admin: the commands, or NULL; see tvq_xfer_revive() for what has to be so
+ * @admin: the commands, or NULL, halted; see tvq_xfer_revive() for what has to be so
  *
  * The device has forgotten what commands are used: tvq_admin_use() comes first, as
  * after tvq_admin_create().
@@ -488,11 +488,14 @@ void tvq_admin_revive(struct tvq_admin *admin)
 
 	if (!admin)
 		return;
+	/*
+	 * Whoever still waits to try again, as the device had asked him, does so on queues
+	 * that are halted: no command from before comes between.
+	 */
+	guard(rwsem_write)(&admin->lock);
+	memset(admin->used, 0, sizeof(admin->used));
 	for (i = 0; i < admin->num_vqs; i++)
 		tvq_xfer_revive(admin->vqs[i].x);
-	down_write(&admin->lock);
-	memset(admin->used, 0, sizeof(admin->used));
-	up_write(&admin->lock);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_admin_revive);
 

@@ -4,6 +4,7 @@
  * of groups, their device parts, their mode, and what can be provisioned.
  */
 #include <linux/bitmap.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/virtio_tvq.h>
 #include <kunit/visibility.h>
@@ -179,6 +180,27 @@ bool tvq_member_can(struct tvq_device *tdev, u16 opcode)
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_member_can);
 
+/*
+ * Begin to use admin commands for a device: a reset of the function waits. Memory that
+ * is had by writing to a disk may never come, for the disk may be the one that is stopped.
+ */
+static int tvq_member_enter(struct tvq_device *tdev, unsigned int *noio)
+{
+	/* Its id may be that of another one by now. */
+	if (test_bit(TVQ_DEVICE_GONE, &tdev->flags))
+		return -ENODEV;
+	if (!tvq_mgmt_try_enter(tdev->mgmt))
+		return -EAGAIN;
+	*noio = memalloc_noio_save();
+	return 0;
+}
+
+static void tvq_member_leave(struct tvq_device *tdev, unsigned int noio)
+{
+	memalloc_noio_restore(noio);
+	tvq_mgmt_leave(tdev->mgmt);
+}
+
 /**
  * tvq_member_get() - what a managed device is provisioned with
  * @tdev: managed device
@@ -186,18 +208,21 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_member_can);
  * @value: what it is
  *
  * Context: process, may sleep.
- * Return: 0; -EAGAIN while the function is being reset; or as in admin.h.
+ * Return: 0; -EAGAIN while the function is being reset; -ENODEV for a device that is
+ * gone; or as in admin.h.
  */
 int tvq_member_get(struct tvq_device *tdev, u16 attribute,
 		   union tvq_member_value *value)
 {
 	const struct tvq_member member = tvq_member_of(tdev);
+	unsigned int noio;
 	int err;
 
-	if (!tvq_mgmt_try_enter(tdev->mgmt))
-		return -EAGAIN;
+	err = tvq_member_enter(tdev, &noio);
+	if (err)
+		return err;
 	err = tvq_admin_member_get(tdev->mgmt->admin, &member, attribute, value);
-	tvq_mgmt_leave(tdev->mgmt);
+	tvq_member_leave(tdev, noio);
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_member_get);
@@ -236,19 +261,22 @@ static int tvq_member_provision(struct tvq_device *tdev, u16 attribute,
  *
  * Context: process, may sleep.
  * Return: 0, and the device is described anew; -EBUSY when it is bound to a driver;
- * -EAGAIN while the function is being reset; or as in admin.h.
+ * -EAGAIN while the function is being reset; -ENODEV for a device that is gone; or as in
+ * admin.h.
  */
 int tvq_member_set(struct tvq_device *tdev, u16 attribute,
 		   const union tvq_member_value *value)
 {
+	unsigned int noio;
 	int err;
 
-	if (!tvq_mgmt_try_enter(tdev->mgmt))
-		return -EAGAIN;
+	err = tvq_member_enter(tdev, &noio);
+	if (err)
+		return err;
 	device_lock(&tdev->dev);
 	err = tvq_member_provision(tdev, attribute, value);
 	device_unlock(&tdev->dev);
-	tvq_mgmt_leave(tdev->mgmt);
+	tvq_member_leave(tdev, noio);
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_member_set);
@@ -274,7 +302,8 @@ static int tvq_member_do_set_mode(struct tvq_device *tdev, bool stopped)
 
 	lockdep_assert_held(&tdev->member_lock);
 	err = tvq_admin_mode_set(tdev->mgmt->admin, &member, stopped);
-	if (!err)
+	/* Without an answer to a stop, it may be one, and nobody is to wait for it. */
+	if (!err || (stopped && (err == -ETIMEDOUT || err == -EPROTO)))
 		tdev->stopped = stopped;
 	return err;
 }
@@ -288,18 +317,25 @@ static int tvq_member_do_set_mode(struct tvq_device *tdev, bool stopped)
  * not told.
  *
  * Context: process, may sleep.
- * Return: 0; -EAGAIN while the function is being reset; or as in admin.h.
+ * Return: 0; -EAGAIN while the function is being reset; -ENODEV for a device that is
+ * gone; or as in admin.h.
  */
 int tvq_member_set_mode(struct tvq_device *tdev, bool stopped)
 {
+	unsigned int noio;
 	int err;
 
-	if (!tvq_mgmt_try_enter(tdev->mgmt))
-		return -EAGAIN;
+	err = tvq_member_enter(tdev, &noio);
+	if (err)
+		return err;
 	mutex_lock(&tdev->member_lock);
-	err = tvq_member_do_set_mode(tdev, stopped);
+	/* Who resets the function has lost patience, and tvq_member_resume() is behind us. */
+	if (stopped && READ_ONCE(tdev->mgmt->frozen))
+		err = -EAGAIN;
+	else
+		err = tvq_member_do_set_mode(tdev, stopped);
 	mutex_unlock(&tdev->member_lock);
-	tvq_mgmt_leave(tdev->mgmt);
+	tvq_member_leave(tdev, noio);
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_member_set_mode);
@@ -315,12 +351,15 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_member_set_mode);
  */
 void tvq_member_resume(struct tvq_device *tdev)
 {
+	unsigned int noio;
 	int err;
 
 	guard(mutex)(&tdev->member_lock);
 	if (!tdev->stopped || test_bit(TVQ_DEVICE_GONE, &tdev->flags))
 		return;
+	noio = memalloc_noio_save();
 	err = tvq_member_do_set_mode(tdev, false);
+	memalloc_noio_restore(noio);
 	if (!err)
 		return;
 	dev_err(&tdev->dev, "stays stopped: %pe\n", ERR_PTR(err));
@@ -380,19 +419,23 @@ static int tvq_member_do_get_parts(struct tvq_device *tdev, void **parts)
  * @parts: the parts, the caller's to free with kvfree()
  *
  * Context: process, may sleep.
- * Return: their length; -EAGAIN while the function is being reset; or as in admin.h.
+ * Return: their length; -EAGAIN while the function is being reset; -ENODEV for a device
+ * that is gone; or as in admin.h.
  */
 int tvq_member_get_parts(struct tvq_device *tdev, void **parts)
 {
-	int len = -EOPNOTSUPP;
+	unsigned int noio;
+	int len;
 
-	if (!tvq_mgmt_try_enter(tdev->mgmt))
-		return -EAGAIN;
+	len = tvq_member_enter(tdev, &noio);
+	if (len)
+		return len;
+	len = -EOPNOTSUPP;
 	mutex_lock(&tdev->member_lock);
 	if (tdev->mgmt->parts)
 		len = tvq_member_do_get_parts(tdev, parts);
 	mutex_unlock(&tdev->member_lock);
-	tvq_mgmt_leave(tdev->mgmt);
+	tvq_member_leave(tdev, noio);
 	return len;
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_member_get_parts);
@@ -426,11 +469,12 @@ static int tvq_member_do_set_parts(struct tvq_device *tdev, const void *parts,
  *
  * Context: process, may sleep.
  * Return: 0; -EINVAL for what are no parts and -EFBIG for too many, and nothing was sent;
- * -EBUSY for a device that is not stopped; -EAGAIN while the function is being reset; or
- * as in admin.h.
+ * -EBUSY for a device that is not stopped; -EAGAIN while the function is being reset;
+ * -ENODEV for a device that is gone; or as in admin.h.
  */
 int tvq_member_set_parts(struct tvq_device *tdev, const void *parts, size_t len)
 {
+	unsigned int noio;
 	int err;
 
 	if (len > TVQ_ADMIN_PARTS_MAX)
@@ -438,14 +482,15 @@ int tvq_member_set_parts(struct tvq_device *tdev, const void *parts, size_t len)
 	err = tvq_admin_parts_check(parts, len);
 	if (err)
 		return err;
-	if (!tvq_mgmt_try_enter(tdev->mgmt))
-		return -EAGAIN;
+	err = tvq_member_enter(tdev, &noio);
+	if (err)
+		return err;
 	err = -EOPNOTSUPP;
 	mutex_lock(&tdev->member_lock);
 	if (tdev->mgmt->parts)
 		err = tvq_member_do_set_parts(tdev, parts, len);
 	mutex_unlock(&tdev->member_lock);
-	tvq_mgmt_leave(tdev->mgmt);
+	tvq_member_leave(tdev, noio);
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_member_set_parts);

@@ -574,6 +574,7 @@ void tvq_mgmt_fail(struct tvq_mgmt *mgmt, const char *why)
 		tvq_device_fail(tdev);
 	xa_unlock(&mgmt->devices);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_fail);
 
 /* The engine has declared the transport virtqueue broken. */
 static void tvq_mgmt_broken(void *priv)
@@ -811,7 +812,8 @@ static void tvq_mgmt_open_gate(struct tvq_mgmt *mgmt)
  * driver may; the next ones wait for tvq_mgmt_thaw(). One freezes at a time.
  *
  * Context: process, may sleep.
- * Return: 0, or, for a sleep alone, an errno, and nothing has changed.
+ * Return: 0, or, for a sleep alone, an errno, and nothing has changed, but that devices
+ * that were stopped go on.
  */
 int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
 {

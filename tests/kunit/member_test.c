@@ -4,12 +4,14 @@
  * device, its parts and what it is provisioned with take. The device is a fake
  * link; there are no virtual functions, but the commands for them.
  */
+#include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/errno.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/unaligned.h>
 #include <linux/virtio_tvq.h>
+#include <linux/workqueue.h>
 #include <kunit/test.h>
 
 #include "fake_link.h"
@@ -45,6 +47,8 @@
  * @data: the first bytes of the last command's data
  * @vqs: how many queues DESCRIBE says
  * @mute: nothing is answered
+ * @first: a command that follows now is the first one after a reset
+ * @after: the first one after a reset
  */
 struct bed {
 	struct tvq_mgmt *mgmt;
@@ -65,6 +69,8 @@ struct bed {
 	u8 data[32];
 	u8 vqs;
 	bool mute;
+	bool first;
+	u32 after;
 };
 
 static const u8 status_part[] = {
@@ -80,6 +86,9 @@ static int admin_answer(struct fake_link *link, const struct fake_cmd *cmd)
 
 	if (bed->mute)
 		return -1;
+	if (bed->first)
+		bed->after = group ? CMD(opcode, group) : SELF_CMD(opcode);
+	bed->first = false;
 	if (bed->num < ARRAY_SIZE(bed->commands))
 		bed->commands[bed->num++] =
 			group ? CMD(opcode, group) : SELF_CMD(opcode);
@@ -475,6 +484,121 @@ static void gone_is_not_resumed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bed->num, 0);
 }
 
+/* It may have been stopped, so it is let go on before somebody waits for it. */
+static void stop_without_answer(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	tvq_member_start(bed->mgmt);
+	bed->mute = true;
+	KUNIT_EXPECT_EQ(test, tvq_member_set_mode(bed->tdev, true), -ETIMEDOUT);
+	KUNIT_EXPECT_TRUE(test, tvq_member_stopped(bed->tdev));
+	bed->mute = false;
+	bed->num = 0;
+	tvq_member_resume(bed->tdev);
+	EXPECT_COMMANDS(test, MANAGED_CMD(0x11));
+	KUNIT_EXPECT_EQ(test, bed->data[0], 0);
+	KUNIT_EXPECT_FALSE(test, tvq_member_stopped(bed->tdev));
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_dead(bed->tdev));
+}
+
+/**
+ * struct someone - who uses a member beside the test
+ * @work: he
+ * @bed: where
+ * @err: what came of it
+ */
+struct someone {
+	struct work_struct work;
+	struct bed *bed;
+	int err;
+};
+
+static void stop_it(struct work_struct *work)
+{
+	struct someone *who = container_of(work, struct someone, work);
+
+	who->err = tvq_member_set_mode(who->bed->tdev, true);
+}
+
+/* Who resets the function waits, but not for ever: then it is too late to stop one. */
+static void stop_comes_too_late(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct someone who = { .bed = bed };
+
+	INIT_WORK_ONSTACK(&who.work, stop_it);
+	tvq_member_start(bed->mgmt);
+	bed->num = 0;
+	mutex_lock(&bed->tdev->member_lock);
+	schedule_work(&who.work);
+	while (!READ_ONCE(bed->mgmt->busy))
+		usleep_range(1000, 2000);
+	WRITE_ONCE(bed->mgmt->frozen, true);
+	mutex_unlock(&bed->tdev->member_lock);
+	flush_work(&who.work);
+	destroy_work_on_stack(&who.work);
+	KUNIT_EXPECT_EQ(test, who.err, -EAGAIN);
+	KUNIT_EXPECT_EQ(test, bed->num, 0);
+	KUNIT_EXPECT_FALSE(test, tvq_member_stopped(bed->tdev));
+}
+
+static void get_it(struct work_struct *work)
+{
+	struct someone *who = container_of(work, struct someone, work);
+	union tvq_member_value value;
+
+	who->err = tvq_member_get(who->bed->tdev, VIRTIO_TVQ_MEMBER_VQS, &value);
+}
+
+/* A command that is tried again and again is not what a device sees first of all. */
+static void retry_ends_with_a_reset(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct someone who = { .bed = bed };
+
+	INIT_WORK_ONSTACK(&who.work, get_it);
+	tvq_member_start(bed->mgmt);
+	bed->fail_opcode = VIRTIO_TVQ_ADMIN_CMD_MEMBER_GET;
+	bed->fail_status = 11;
+	bed->fail_times = UINT_MAX;
+	bed->num = 0;
+	schedule_work(&who.work);
+	while (!READ_ONCE(bed->num))
+		usleep_range(100, 200);
+	tvq_admin_halt(bed->mgmt->admin);
+	scoped_guard(spinlock_irqsave, &bed->admin_link->lock) {
+		bed->admin_link->stops = 0;
+		bed->first = true;
+	}
+	tvq_admin_revive(bed->mgmt->admin);
+	tvq_member_start(bed->mgmt);
+	flush_work(&who.work);
+	destroy_work_on_stack(&who.work);
+	KUNIT_EXPECT_EQ(test, who.err, -EIO);
+	KUNIT_EXPECT_EQ(test, bed->after, SELF_CMD(0));
+}
+
+/* Its id may be another's by now, which is not to be changed in its place. */
+static void gone_is_left_alone(struct kunit *test)
+{
+	union tvq_member_value value = { .number = 3 };
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = bed->tdev;
+	void *parts;
+
+	tvq_member_start(bed->mgmt);
+	bed->num = 0;
+	set_bit(TVQ_DEVICE_GONE, &tdev->flags);
+	KUNIT_EXPECT_EQ(test, tvq_member_set_mode(tdev, true), -ENODEV);
+	KUNIT_EXPECT_EQ(test, tvq_member_get_parts(tdev, &parts), -ENODEV);
+	KUNIT_EXPECT_EQ(test, tvq_member_set_parts(tdev, status_part, 17), -ENODEV);
+	KUNIT_EXPECT_EQ(test, tvq_member_get(tdev, 4, &value), -ENODEV);
+	KUNIT_EXPECT_EQ(test, tvq_member_set(tdev, 4, &value), -ENODEV);
+	KUNIT_EXPECT_EQ(test, bed->num, 0);
+	KUNIT_EXPECT_EQ(test, bed->mgmt->busy, 0);
+}
+
 static void get_parts(struct kunit *test)
 {
 	struct bed *bed = test->priv;
@@ -646,6 +770,10 @@ static struct kunit_case member_cases[] = {
 	KUNIT_CASE(resume_fails),
 	KUNIT_CASE(resume_without_answer),
 	KUNIT_CASE(gone_is_not_resumed),
+	KUNIT_CASE(gone_is_left_alone),
+	KUNIT_CASE(stop_without_answer),
+	KUNIT_CASE(stop_comes_too_late),
+	KUNIT_CASE(retry_ends_with_a_reset),
 	KUNIT_CASE(get_parts),
 	KUNIT_CASE(object_left),
 	KUNIT_CASE(set_parts),

@@ -14,6 +14,7 @@
 #include <linux/irqdomain.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/unaligned.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_tvq.h>
@@ -26,7 +27,7 @@
 #include "../../drivers/virtio_tvq/irq.h"
 #include "../../drivers/virtio_tvq/mgmt.h"
 
-#define DEADLINE_MS	200
+#define DEADLINE_MS	1000
 #define DEVICES		3
 #define NEW		4
 #define VQ_SIZE		4
@@ -85,9 +86,15 @@ struct one {
  * @limits_refused: LIMITS is
  * @features_refused: NEGOTIATE gives no FEATURES_OK
  * @wrong_features: bits of an offer that are not as they should be
+ * @admin_link: its admin virtqueue
+ * @admin_mute: no command is answered there
+ * @admin_log: the commands that it got, see ADMIN
+ * @admin_num: how many
+ * @modes: by device_id, how often the device was stopped, and let go on
  */
 struct bed {
 	struct fake_link *link;
+	struct fake_link *admin_link;
 	struct device *parent;
 	u64 dma_mask;
 	struct tvq_mgmt *mgmt;
@@ -97,6 +104,10 @@ struct bed {
 	bool limits_refused;
 	bool features_refused;
 	u64 wrong_features;
+	bool admin_mute;
+	u32 admin_log[64];
+	unsigned int admin_num;
+	unsigned int modes[NEW + 1][2];
 };
 
 /* The driver's callbacks have no other way to find it. */
@@ -207,6 +218,46 @@ static int answer(struct fake_link *link, const struct fake_cmd *cmd)
 	default:
 		return 4;
 	}
+}
+
+/* An admin command: its number, and its group. */
+#define ADMIN(opcode, group)	((opcode) << 16 | (group))
+#define SELF			VIRTIO_ADMIN_GROUP_TYPE_SELF
+#define MANAGED			VIRTIO_TVQ_ADMIN_GROUP_MANAGED
+
+/* Lists with all commands, no capabilities, and yes to everything else. */
+static int admin_answer(struct fake_link *link, const struct fake_cmd *cmd)
+{
+	u16 opcode = get_unaligned_le16(cmd->out);
+	u16 group = get_unaligned_le16(cmd->out + 2);
+	u64 id = get_unaligned_le64(cmd->out + 16);
+	struct bed *bed = link->priv;
+
+	if (bed->admin_mute)
+		return -1;
+	if (bed->admin_num < ARRAY_SIZE(bed->admin_log))
+		bed->admin_log[bed->admin_num++] = ADMIN(opcode, group);
+	memset(cmd->in, 0, cmd->in_len);
+	switch (opcode) {
+	case VIRTIO_ADMIN_CMD_LIST_QUERY:
+		memset(cmd->in + 8, 0xff, cmd->in_len - 8);
+		return cmd->in_len;
+	case VIRTIO_ADMIN_CMD_DEV_MODE_SET:
+		bed->modes[id][!*(const u8 *)(cmd->out + 24)]++;
+		return 8;
+	case VIRTIO_TVQ_ADMIN_CMD_MEMBER_GET:
+		put_unaligned_le32(id, cmd->in + 8);
+		return 12;
+	default:
+		return 8;
+	}
+}
+
+static void admin_interrupt(struct fake_link *link)
+{
+	struct bed *bed = link->priv;
+
+	tvq_admin_interrupt(bed->mgmt->admin, 0);
 }
 
 static void on_interrupt(struct fake_link *link)
@@ -328,9 +379,15 @@ static void mgmt_cut_off(void *link)
 	the_bed->cut_offs++;
 }
 
+static unsigned int mgmt_num_vfs(void *link)
+{
+	return 0;
+}
+
 static const struct tvq_mgmt_ops mgmt_ops = {
 	.needs_reset = mgmt_needs_reset,
 	.cut_off = mgmt_cut_off,
+	.num_vfs = mgmt_num_vfs,
 };
 
 /* There is none, and tvq_irq_alloc() says so. */
@@ -341,7 +398,10 @@ static struct irq_domain *no_domain(struct device *parent)
 
 static int power_init(struct kunit *test)
 {
+	struct tvq_queue admin = { .slots = 64 };
 	struct tvq_mgmt_params params = {
+		.admin = &admin,
+		.num_admin = 1,
 		.link_ops = &fake_link_ops,
 		.ops = &mgmt_ops,
 		.queue.slots = 64,
@@ -362,6 +422,11 @@ static int power_init(struct kunit *test)
 	bed->link->answer = answer;
 	bed->link->interrupt = on_interrupt;
 	bed->link->priv = bed;
+	bed->admin_link = fake_link_create(test, 64);
+	bed->admin_link->answer = admin_answer;
+	bed->admin_link->interrupt = admin_interrupt;
+	bed->admin_link->priv = bed;
+	admin.link = bed->admin_link;
 	bed->parent = root_device_register("tvq_kunit_power");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, bed->parent);
 	bed->dma_mask = DMA_BIT_MASK(64);
@@ -392,6 +457,7 @@ static void power_exit(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, bed->one[id].removes, bed->one[id].probes,
 				    "device %u", id);
 	fake_link_shut(bed->link);
+	fake_link_shut(bed->admin_link);
 	tvq_mgmt_destroy(bed->mgmt);
 	unregister_virtio_driver(&test_driver);
 	root_device_unregister(bed->parent);
@@ -424,6 +490,9 @@ static void reset_function(struct bed *bed)
 	tvq_mgmt_link_down(bed->mgmt);
 	scoped_guard(spinlock_irqsave, &bed->link->lock)
 		bed->link->stops = 0;
+	scoped_guard(spinlock_irqsave, &bed->admin_link->lock)
+		bed->admin_link->stops = 0;
+	bed->admin_num = 0;
 }
 
 /* And at the end; an error is one of its own. */
@@ -974,7 +1043,220 @@ static void failed_is_told_to_stop(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 1);
 }
 
+/* --- the admin virtqueue -------------------------------------------------- */
+
+static int get_member(struct bed *bed, unsigned int id)
+{
+	union tvq_member_value value;
+	int err;
+
+	err = tvq_member_get(device(bed, id), VIRTIO_TVQ_MEMBER_VQS, &value);
+	return err ?: value.number != id ? -EBADMSG : 0;
+}
+
+/* What is used is agreed upon anew, before anything else is sent. */
+static void expect_lists(struct kunit *test)
+{
+	static const u32 lists[] = {
+		ADMIN(VIRTIO_ADMIN_CMD_LIST_QUERY, SELF),
+		ADMIN(VIRTIO_ADMIN_CMD_LIST_USE, SELF),
+		ADMIN(VIRTIO_ADMIN_CMD_CAP_ID_LIST_QUERY, SELF),
+		ADMIN(VIRTIO_ADMIN_CMD_LIST_QUERY, MANAGED),
+		ADMIN(VIRTIO_ADMIN_CMD_LIST_USE, MANAGED),
+	};
+	struct bed *bed = test->priv;
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ(test, bed->admin_num, ARRAY_SIZE(lists));
+	for (i = 0; i < ARRAY_SIZE(lists); i++)
+		KUNIT_EXPECT_EQ_MSG(test, bed->admin_log[i], lists[i], "command %u", i);
+}
+
+static const bool kinds[] = { true, false };
+
+static void kind_desc(const bool *sleep, char *desc)
+{
+	strscpy(desc, *sleep ? "sleep" : "reset", KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(kind, kinds, kind_desc);
+
+static void admin_lists_come_again(struct kunit *test)
+{
+	const bool *sleep = test->param_value;
+	struct bed *bed = test->priv;
+
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, *sleep), 0);
+	reset_function(bed);
+	KUNIT_EXPECT_EQ(test, get_member(bed, 1), -EAGAIN);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	expect_lists(test);
+	KUNIT_EXPECT_EQ(test, get_member(bed, 1), 0);
+}
+
+/* A driver may wait for its device before it lets go of it. */
+static void admin_stopped_goes_on(struct kunit *test)
+{
+	const bool *sleep = test->param_value;
+	struct bed *bed = test->priv;
+
+	KUNIT_ASSERT_EQ(test, tvq_member_set_mode(device(bed, 2), true), 0);
+	tvq_device_fail(device(bed, 3));
+	KUNIT_ASSERT_EQ(test, tvq_member_set_mode(device(bed, 3), true), 0);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, *sleep), 0);
+	KUNIT_EXPECT_EQ(test, bed->modes[1][1], 0);
+	KUNIT_EXPECT_EQ(test, bed->modes[2][1], 1);
+	/* One that is let go of after the reset, too. */
+	KUNIT_EXPECT_EQ(test, bed->modes[3][1], 1);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	expect_runs(test, 2);
+	expect_runs(test, 3);
+	KUNIT_EXPECT_FALSE(test, tvq_member_stopped(device(bed, 2)));
+	KUNIT_EXPECT_FALSE(test, tvq_member_stopped(device(bed, 3)));
+	KUNIT_EXPECT_EQ(test, bed->modes[2][0] + bed->modes[3][0], 2);
+}
+
+/* The device that was stopped can't be told: it is given up, and is back afterwards. */
+static void admin_stopped_and_mute(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	KUNIT_ASSERT_EQ(test, tvq_member_set_mode(device(bed, 2), true), 0);
+	bed->admin_mute = true;
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	KUNIT_EXPECT_EQ(test, bed->one[2].prepares + bed->one[2].freezes, 0);
+	KUNIT_EXPECT_EQ(test, bed->one[1].prepares + bed->one[1].freezes, 1);
+	reset_function(bed);
+	bed->admin_mute = false;
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	expect_lists(test);
+	expect_runs(test, 2);
+	KUNIT_EXPECT_FALSE(test, tvq_member_stopped(device(bed, 2)));
+	KUNIT_EXPECT_EQ(test, bed->one[2].probes, 1);
+	KUNIT_EXPECT_EQ(test, get_member(bed, 2), 0);
+}
+
+/* Devices do not need it. */
+static void admin_mute_after_a_reset(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	unsigned int id;
+
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	bed->admin_mute = true;
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	for (id = 1; id <= DEVICES; id++)
+		expect_runs(test, id);
+	KUNIT_EXPECT_EQ(test, get_member(bed, 1), -EOPNOTSUPP);
+	KUNIT_EXPECT_EQ(test, tvq_member_set_mode(device(bed, 1), true), -EOPNOTSUPP);
+	KUNIT_EXPECT_FALSE(test, tvq_member_stopped(device(bed, 1)));
+	/* Another reset brings it back. */
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	bed->admin_mute = false;
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	expect_lists(test);
+	KUNIT_EXPECT_EQ(test, get_member(bed, 1), 0);
+}
+
+/* The function does not come back: nothing is sent, and nobody waits. */
+static void admin_no_way_back(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	KUNIT_EXPECT_EQ(test, thaw(bed, -ENODEV), -ENODEV);
+	KUNIT_EXPECT_EQ(test, get_member(bed, 1), -EIO);
+	KUNIT_EXPECT_EQ(test, tvq_member_set_mode(device(bed, 1), true), -EIO);
+	KUNIT_EXPECT_EQ(test, bed->admin_num, 0);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	expect_lists(test);
+	KUNIT_EXPECT_EQ(test, get_member(bed, 1), 0);
+}
+
+static int admin_result[DEVICES + 1];
+
+static void ask_admin(struct work_struct *work)
+{
+	unsigned int id;
+
+	for (id = 1; id <= DEVICES; id++)
+		admin_result[id] = get_member(the_bed, id);
+}
+
+/* The function is dead: what is outstanding fails at once, long before its deadline. */
+static void admin_outstanding_at_a_dead_function(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct work_struct work;
+	unsigned int posts, id;
+
+	INIT_WORK_ONSTACK(&work, ask_admin);
+	bed->admin_mute = true;
+	posts = READ_ONCE(bed->admin_link->posts);
+	schedule_work(&work);
+	while (READ_ONCE(bed->admin_link->posts) == posts)
+		usleep_range(100, 200);
+	tvq_mgmt_fail(bed->mgmt, "the test says so");
+	flush_work(&work);
+	destroy_work_on_stack(&work);
+	/* Not -ETIMEDOUT. */
+	for (id = 1; id <= DEVICES; id++)
+		KUNIT_EXPECT_EQ(test, admin_result[id], -EIO);
+	KUNIT_EXPECT_EQ(test, bed->admin_link->posts, posts + 1);
+	bed->admin_mute = false;
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	for (id = 1; id <= DEVICES; id++)
+		KUNIT_EXPECT_EQ(test, get_member(bed, id), 0);
+}
+
+/* The other side takes one away that is stopped, and whose driver can't let go yet. */
+static void admin_stopped_leaves_slowly(struct kunit *test)
+{
+	DECLARE_COMPLETION_ONSTACK(go);
+	struct bed *bed = test->priv;
+
+	KUNIT_ASSERT_EQ(test, tvq_member_set_mode(device(bed, 2), true), 0);
+	bed->one[2].stuck = &go;
+	bed->one[2].exists = false;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	flush_work(&bed->mgmt->scan_work);
+	KUNIT_ASSERT_NOT_NULL(test, device(bed, 2));
+	/* Its id may be that of another device by now. */
+	KUNIT_EXPECT_EQ(test, get_member(bed, 2), -ENODEV);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	expect_lists(test);
+	KUNIT_EXPECT_EQ(test, bed->modes[2][1], 0);
+	complete_all(&go);
+	settle(bed);
+	KUNIT_EXPECT_NULL(test, device(bed, 2));
+	bed->one[2].stuck = NULL;
+}
+
 static struct kunit_case power_cases[] = {
+	KUNIT_CASE_PARAM(admin_lists_come_again, kind_gen_params),
+	KUNIT_CASE_PARAM(admin_stopped_goes_on, kind_gen_params),
+	KUNIT_CASE(admin_stopped_and_mute),
+	KUNIT_CASE(admin_mute_after_a_reset),
+	KUNIT_CASE(admin_no_way_back),
+	KUNIT_CASE(admin_outstanding_at_a_dead_function),
+	KUNIT_CASE(admin_stopped_leaves_slowly),
 	KUNIT_CASE(sleeps),
 	KUNIT_CASE(is_reset),
 	KUNIT_CASE(sleep_refused),
