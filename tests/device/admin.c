@@ -855,6 +855,15 @@ void admin_kick(struct tvq *tvq)
 		cmdq_kick(&tvq->admin.queue[i].q);
 }
 
+/* Let commands pile up, until a reset, or go on with them. */
+void admin_hold(struct tvq *tvq, bool held)
+{
+	unsigned int i;
+
+	for (i = 0; i < tvq->admin.num_queues; i++)
+		cmdq_hold(&tvq->admin.queue[i].q, held);
+}
+
 /* In a new epoch. */
 void admin_disable(struct tvq *tvq)
 {

@@ -77,6 +77,8 @@ struct admin_command {
 
 int admin_start(struct tvq *tvq);
 void admin_stop(struct tvq *tvq);
+/* For any thread */
+void admin_hold(struct tvq *tvq, bool held);
 /* In the socket thread */
 void admin_kick(struct tvq *tvq);
 void admin_disable(struct tvq *tvq);

@@ -14,7 +14,7 @@ int cmdq_pop(struct cmdq *q, struct vq_chain *chain, uint64_t epoch)
 	int ret = 0;
 
 	pthread_mutex_lock(&q->lock);
-	if (q->epoch == epoch && pci_running(q->pci)) {
+	if (q->epoch == epoch && !q->held && pci_running(q->pci)) {
 		ret = vq_pop(&q->vq, chain);
 		if (!ret && vq_enable_notify(&q->vq))
 			ret = vq_pop(&q->vq, chain);
@@ -70,6 +70,18 @@ void cmdq_kick(struct cmdq *q)
 	pthread_mutex_unlock(&q->wake_lock);
 }
 
+/*
+ * Leave what comes in the queue, until it is enabled anew, or go on. What was taken
+ * ends. For any thread.
+ */
+void cmdq_hold(struct cmdq *q, bool held)
+{
+	pthread_mutex_lock(&q->lock);
+	q->held = held;
+	pthread_mutex_unlock(&q->lock);
+	cmdq_kick(q);
+}
+
 /* In the socket thread. */
 int cmdq_enable(struct cmdq *q, const struct vq_setup *setup, uint16_t vector)
 {
@@ -80,6 +92,7 @@ int cmdq_enable(struct cmdq *q, const struct vq_setup *setup, uint16_t vector)
 		q->vq.vector = vector;
 		q->epoch = mem_epoch(&q->pci->mem);
 		q->failed = false;
+		q->held = false;
 		ret = 0;
 	}
 	pthread_mutex_unlock(&q->lock);

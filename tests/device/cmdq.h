@@ -33,11 +33,13 @@ struct cmdq {
 	struct virtq vq;
 	uint64_t epoch;			/* in which the queue was enabled */
 	bool failed;			/* the driver has been told that it is broken */
+	bool held;			/* nothing is taken from it */
 };
 
 int cmdq_start(struct cmdq *q, struct pci *pci, uint16_t index, bool (*take)(struct cmdq *q));
 void cmdq_stop(struct cmdq *q);
 void cmdq_kick(struct cmdq *q);
+void cmdq_hold(struct cmdq *q, bool held);
 int cmdq_enable(struct cmdq *q, const struct vq_setup *setup, uint16_t vector);
 void cmdq_disable(struct cmdq *q);
 int cmdq_pop(struct cmdq *q, struct vq_chain *chain, uint64_t epoch);

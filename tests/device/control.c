@@ -39,6 +39,7 @@ static const char help[] =
 "link ID|NAME up|down            of a network interface\n"
 "needs-reset [ID|NAME]           sets DEVICE_NEEDS_RESET, of the management device\n"
 "                                or of a managed one: its queues are not served\n"
+"admin hold|go                   leaves admin commands unanswered, until go or a reset\n"
 "help                            this text\n";
 
 struct client {
@@ -360,6 +361,12 @@ static const char *execute(struct tvq *tvq, char *line, struct reply *reply)
 		if (which)
 			return ask_error(ask(tvq, which, run_needs_reset, 0, false));
 		pci_needs_reset(&tvq->pci);
+		return NULL;
+	}
+	if (!strcmp(verb, "admin")) {
+		if (!which || value || (strcmp(which, "hold") && strcmp(which, "go")))
+			return "usage: admin hold|go";
+		admin_hold(tvq, !strcmp(which, "hold"));
 		return NULL;
 	}
 	return "no such command, try help";

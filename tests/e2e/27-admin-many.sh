@@ -3,15 +3,16 @@
 # vm: --devices 1
 # timeout: 300
 #
-# Admin commands of hundreds of threads at once, for many members, over all queues:
-# everyone gets the answer to his own. Meanwhile a member is stopped and goes on, and
-# its parts are read.
+# Admin commands of hundreds of threads, all of them outstanding at once, for many
+# members, over all queues: everyone gets the answer to his own. Meanwhile a member is
+# stopped and goes on, and its parts are read. A reset ends those that are outstanding.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 members=24
 threads=300
 reads=4
-tvq_load
+# Nobody knows how long it takes until all are there.
+tvq_load timeout_ms=120000
 fn=$(tvq_function 0)
 trace=/sys/kernel/tracing
 [ -d $trace/events ] || mount -t tracefs none $trace
@@ -21,8 +22,20 @@ for ((i = 1; i <= members; i++)); do
 done
 files=/sys/kernel/debug/virtio_tvq/$(basename "$(realpath "$fn/tvq/by-name/m1")")
 
+# outstanding N: at least so many commands were sent since the device holds them
+outstanding()
+{
+	[ "$(grep -c ' tvq_admin_post: ' $trace/trace)" -ge "$1" ]
+}
+
+hold()
+{
+	host device 0 ctl admin hold
+	: >$trace/trace
+}
+
 echo 8192 >$trace/buffer_size_kb
-: >$trace/trace
+hold
 echo 1 >$trace/events/virtio_tvq/tvq_admin_post/enable
 echo 1 >$trace/events/virtio_tvq/tvq_admin_done/enable
 touch /run/busy
@@ -32,7 +45,7 @@ while [ -e /run/busy ]; do
 	echo running >"$files/mode"
 done &
 busy=$!
-python3 - "$fn/tvq/by-name" $members $threads $reads <<'END' || fail "an answer was not the one to its command"
+python3 - "$fn/tvq/by-name" $members $threads $reads <<'END' &
 import sys
 import threading
 
@@ -57,11 +70,15 @@ for thread in crowd:
     thread.join()
 sys.exit(bool(wrong))
 END
+crowd=$!
+wait_for 60 outstanding $threads || fail "not all of them ask"
+host device 0 ctl admin go
+wait $crowd || fail "an answer was not the one to its command"
 rm /run/busy
 wait $busy || fail "the member that was stopped"
 echo 0 >$trace/events/virtio_tvq/enable
 
-awk -v wanted=$((threads * reads)) '
+awk -v wanted=$((threads * reads)) -v threads=$threads '
 / tvq_admin_post: / { posts++; if (++now > most) most = now }
 / tvq_admin_done: / {
 	now--
@@ -74,8 +91,27 @@ awk -v wanted=$((threads * reads)) '
 }
 END {
 	printf "%d commands, %d at once, on %d queues\n", posts, most, queues
-	exit now || bad || got != wanted || !parts || queues < 2
+	exit now || bad || got != wanted || most < threads || !parts || queues < 2
 }' $trace/trace || fail "what the trace shows"
+
+# Who resets the function waits for them for 10 s.
+if [ "$TVQ_KERNEL" != debug ]; then
+	hold
+	echo 1 >$trace/events/virtio_tvq/tvq_admin_post/enable
+	for ((i = 1; i <= members; i++)); do
+		cat "$fn/tvq/by-name/m$i/vqs" >/dev/null 2>"/run/said.$i" &
+		pids[i]=$!
+	done
+	wait_for 30 outstanding $members || fail "not all members are asked"
+	echo 1 >"$fn/tvq/reset"
+	for ((i = 1; i <= members; i++)); do
+		! wait "${pids[i]}" || fail "an answer from before the reset"
+		grep -F "${ERRNO_TEXT[EIO]}" "/run/said.$i" || fail "$(cat "/run/said.$i")"
+		[ "$(cat "$fn/tvq/by-name/m$i/vqs")" = $((i % 8 + 1)) ] ||
+			fail "no answer after the reset"
+	done
+	echo 0 >$trace/events/virtio_tvq/enable
+fi
 for ((i = 1; i <= members; i++)); do
 	tvq_destroy "$fn" "m$i"
 done

@@ -90,7 +90,8 @@ struct one {
  * @admin_mute: no command is answered there
  * @admin_log: the commands that it got, see ADMIN
  * @admin_num: how many
- * @modes: by device_id, how often the device was stopped, and let go on
+ * @stops: by device_id, how often the device was stopped
+ * @resumes: and let go on
  */
 struct bed {
 	struct fake_link *link;
@@ -107,7 +108,8 @@ struct bed {
 	bool admin_mute;
 	u32 admin_log[64];
 	unsigned int admin_num;
-	unsigned int modes[NEW + 1][2];
+	unsigned int stops[NEW + 1];
+	unsigned int resumes[NEW + 1];
 };
 
 /* The driver's callbacks have no other way to find it. */
@@ -243,7 +245,10 @@ static int admin_answer(struct fake_link *link, const struct fake_cmd *cmd)
 		memset(cmd->in + 8, 0xff, cmd->in_len - 8);
 		return cmd->in_len;
 	case VIRTIO_ADMIN_CMD_DEV_MODE_SET:
-		bed->modes[id][!*(const u8 *)(cmd->out + 24)]++;
+		if (*(const u8 *)(cmd->out + 24))
+			bed->stops[id]++;
+		else
+			bed->resumes[id]++;
 		return 8;
 	case VIRTIO_TVQ_ADMIN_CMD_MEMBER_GET:
 		put_unaligned_le32(id, cmd->in + 8);
@@ -1105,10 +1110,10 @@ static void admin_stopped_goes_on(struct kunit *test)
 	tvq_device_fail(device(bed, 3));
 	KUNIT_ASSERT_EQ(test, tvq_member_set_mode(device(bed, 3), true), 0);
 	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, *sleep), 0);
-	KUNIT_EXPECT_EQ(test, bed->modes[1][1], 0);
-	KUNIT_EXPECT_EQ(test, bed->modes[2][1], 1);
+	KUNIT_EXPECT_EQ(test, bed->resumes[1], 0);
+	KUNIT_EXPECT_EQ(test, bed->resumes[2], 1);
 	/* One that is let go of after the reset, too. */
-	KUNIT_EXPECT_EQ(test, bed->modes[3][1], 1);
+	KUNIT_EXPECT_EQ(test, bed->resumes[3], 1);
 	reset_function(bed);
 	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
 	settle(bed);
@@ -1116,7 +1121,7 @@ static void admin_stopped_goes_on(struct kunit *test)
 	expect_runs(test, 3);
 	KUNIT_EXPECT_FALSE(test, tvq_member_stopped(device(bed, 2)));
 	KUNIT_EXPECT_FALSE(test, tvq_member_stopped(device(bed, 3)));
-	KUNIT_EXPECT_EQ(test, bed->modes[2][0] + bed->modes[3][0], 2);
+	KUNIT_EXPECT_EQ(test, bed->stops[2] + bed->stops[3], 2);
 }
 
 /* The device that was stopped can't be told: it is given up, and is back afterwards. */
@@ -1242,7 +1247,7 @@ static void admin_stopped_leaves_slowly(struct kunit *test)
 	reset_function(bed);
 	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
 	expect_lists(test);
-	KUNIT_EXPECT_EQ(test, bed->modes[2][1], 0);
+	KUNIT_EXPECT_EQ(test, bed->resumes[2], 0);
 	complete_all(&go);
 	settle(bed);
 	KUNIT_EXPECT_NULL(test, device(bed, 2));

@@ -150,6 +150,7 @@ TEST(control_refuses)
 		"remove", "remove 99", "remove nobody", "resize", "resize 1", "resize 99 1M",
 		"resize 1 513", "link", "link 1", "link 1 sideways", "link 99 up",
 		"needs-reset 99", "needs-reset 1 2", "reset", "reset 99", "reset 1 2",
+		"admin", "admin stop", "admin hold 1",
 	};
 	unsigned int i;
 
@@ -207,6 +208,40 @@ TEST(control_lists_what_is_stopped)
 	CHECK(ctl_ok("reset 1"));
 	CHECK(ctl_ok("list"));
 	CHECK(strstr(answer, "status=0 negotiated=0 stopped\n"));
+	down();
+}
+
+/* Admin commands pile up. */
+TEST(control_holds_admin_commands)
+{
+	struct admin_reply reply;
+	unsigned int i;
+
+	admin_init(&d, NULL, 2);
+	snprintf(control_path, sizeof(control_path), "%s/control", d.c.dir);
+	CHECK_EQ(control_start(&control, &d.c.tvq, control_path), 0);
+	CHECK(ctl_ok("admin hold"));
+	for (i = 0; i < 4; i++) {
+		admin_post(&d, i % 2, ADMIN(LIST_QUERY), SELF_GROUP, 0, NULL, 0, 8);
+		admin_ring_bell(&d, i % 2);
+	}
+	/* The transport virtqueue goes on. */
+	CHECK_EQ(create_simple(&d, 4, "", 0, &m), 0);
+	settle(&d.c, 0.1);
+	for (i = 0; i < 2; i++)
+		CHECK(!ring_has_used(&d.admin[i].ring));
+	CHECK(ctl_ok("admin go"));
+	for (i = 0; i < 4; i++) {
+		admin_collect(&d, i % 2, &reply);
+		CHECK(reply.came);
+		CHECK_EQ(reply.status, 0);
+	}
+	/* A reset makes an end of it. */
+	CHECK(ctl_ok("admin hold"));
+	driver_reset(&d);
+	d.c.alloc = GUEST_BASE;
+	driver_setup(&d);
+	CHECK_EQ(admin_use_all(&d, SELF_GROUP), 0);
 	down();
 }
 
