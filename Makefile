@@ -13,6 +13,7 @@ help:
 	@echo 'make check-device                       the reference device alone'
 	@echo 'make check-kunit                        unit tests, on the debug kernel'
 	@echo 'make check-e2e [KERNEL=...] [TESTS=...] end-to-end tests'
+	@echo 'make check-admin [KERNEL=...]           what concerns admin virtqueues of all these'
 	@echo 'make check-parity [KERNEL=...] [TESTS=...]'
 	@echo '                                        managed devices against virtio-pci'
 	@echo 'make modules [KERNEL=...]               kernel modules, in build/KERNEL/modules'
@@ -34,6 +35,10 @@ check-style check-testbed check-device check-kunit:
 check-e2e:
 	@scripts/check-e2e $(kernel_option) $(TESTS)
 
+# Of a kernel, what the part e2e of "check" has of them, too.
+check-admin:
+	@scripts/check device kunit admin-$(or $(KERNEL),7.2)
+
 check-parity:
 	@scripts/check-parity $(kernel_option) $(TESTS)
 
@@ -51,4 +56,4 @@ clean:
 	rm -rf build
 
 .PHONY: help demo check check-style check-testbed check-device check-kunit \
-	check-e2e check-parity modules device vm-shell debug-kernel clean
+	check-e2e check-admin check-parity modules device vm-shell debug-kernel clean
