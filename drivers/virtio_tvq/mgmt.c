@@ -829,7 +829,7 @@ int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
 	spin_unlock_irq(&mgmt->gate_lock);
 	if (err)
 		dev_warn(mgmt->parent,
-			 "somebody still creates or destroys a device\n");
+			 "somebody still creates, destroys or provisions a device\n");
 	if (!sleep)
 		err = 0;
 	/* Memory may be had by writing to one of the disks that wait from now on. */

@@ -186,6 +186,11 @@ int tvq_member_get_parts(struct tvq_device *tdev, void **parts);
 int tvq_member_set_parts(struct tvq_device *tdev, const void *parts,
 			 size_t len);
 
+/* pci.c */
+#if IS_ENABLED(CONFIG_KUNIT)
+bool tvq_pci_admin_fits(u16 index, u16 num, u16 num_queues, u16 transport);
+#endif
+
 /* debugfs.c */
 void tvq_debugfs_init(void);
 void tvq_debugfs_exit(void);

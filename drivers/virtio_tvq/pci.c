@@ -16,6 +16,7 @@
 #include <linux/virtio_pci_modern.h>
 #include <linux/virtio_ring.h>
 #include <linux/virtio_tvq.h>
+#include <kunit/visibility.h>
 
 #include "bus.h"
 #include "compat.h"
@@ -448,6 +449,24 @@ static int tvq_pci_negotiate(struct tvq_pci *tp)
 	return 0;
 }
 
+/**
+ * tvq_pci_admin_fits() - can admin virtqueues be where the function says
+ * @index: of the first
+ * @num: how many
+ * @num_queues: of other queues, from 0
+ * @transport: index of the transport virtqueue
+ *
+ * Context: any.
+ * Return: true if so.
+ */
+VISIBLE_IF_KUNIT bool tvq_pci_admin_fits(u16 index, u16 num, u16 num_queues,
+					 u16 transport)
+{
+	return num && index + num <= 65536 && index >= num_queues &&
+	       (transport < index || transport - index >= num);
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_pci_admin_fits);
+
 /* Where are the admin virtqueues, and how many? */
 static int tvq_pci_find_admin(struct tvq_pci *tp, u16 *index, u16 *num)
 {
@@ -475,9 +494,7 @@ static int tvq_pci_find_admin(struct tvq_pci *tp, u16 *index, u16 *num)
 		}
 	}
 	num_queues = vp_modern_get_num_queues(&tp->mdev);
-	if (!*num || *index + *num > 65536 || *index < num_queues ||
-	    (tp->transport_index >= *index &&
-	     tp->transport_index - *index < *num)) {
+	if (!tvq_pci_admin_fits(*index, *num, num_queues, tp->transport_index)) {
 		dev_err(&pdev->dev,
 			"admin virtqueues %u+%u can't be there: %u other queues, transport virtqueue %u\n",
 			*index, *num, num_queues, tp->transport_index);

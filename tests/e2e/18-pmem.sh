@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 1 --device-args '--shm-size 64M'
+# vm: --devices 1 --device-args '--shm-size 64M --admin-queues 0'
 # kernels: 6.12 7.2
 # timeout: 180
 #
@@ -57,6 +57,9 @@ tvq_create "$fn" 'type=pmem,name=other,capacity=32M'
 expect_errno ENOSPC tvq_create "$fn" 'type=pmem capacity=2M'
 disk=$(tvq_pmem mem)
 other=$(tvq_pmem other)
+# Without admin virtqueues, there is no provisioning later.
+[[ ! -e $fn/tvq/by-name/mem/vqs &&
+	$(stat -L -c %a "$fn/tvq/by-name/mem/features") = 444 ]] || fail "attributes"
 [ "$(blockdev --getsize64 "$disk")" = $((32 << 20)) ] || fail "size"
 [ "$(cat "$(tvq_device "$fn" mem)/type")" = pmem ] || fail "type"
 bits=$(cat "$(tvq_virtio "$fn" mem)/features")

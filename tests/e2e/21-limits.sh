@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 1 --device-args '--devices-max 3 --vqs-max 12 --vectors-max 10 --device-vqs-max 8 --device-vectors-max 8'
+# vm: --devices 1 --device-args '--devices-max 3 --vqs-max 12 --vectors-max 10 --device-vqs-max 8 --device-vectors-max 8 --admin-queues 8 --short-common-cfg'
 #
-# More than the device has is refused, and what was there goes on.
+# More than the device has is refused, and what was there goes on. Admin virtqueues are found
+# where the vendor capability alone says where they are.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 tvq_load
@@ -24,6 +25,10 @@ tvq_create "$fn" 'type=blk name=b vqs=1 vectors=1 capacity=16M'
 tvq_create "$fn" 'type=blk name=c vqs=1 vectors=1 capacity=16M'
 expect_errno ENOSPC tvq_create "$fn" 'type=blk name=d vectors=1'
 [ ! -e by-name/d ] || fail "something came of it"
+
+# Each member is of another one.
+[ "$(grep -c ' virtio_tvq-admin$' /proc/interrupts)" = 8 ] || fail "vectors of admin virtqueues"
+[ "$(cat by-name/{a,b,c}/vqs | tr '\n' ' ')" = '4 1 1 ' ] || fail "answers of admin virtqueues"
 
 for name in a b c; do
 	disk=$(tvq_disk "$fn" $name)

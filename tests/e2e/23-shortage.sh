@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 1 --smp 1 --device-args '--vectors-max 512'
+# vm: --devices 2 --smp 1 --device-args '--vectors-max 512'
 # kernels: 6.12 7.2
 # timeout: 180
 #
 # Interrupt vectors run out, first the device's, then the CPU's, of which there are
-# about 200. What is in use goes on all the time.
+# about 200. What is in use goes on all the time; admin virtqueues share what is left.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 modprobe virtio_rng
@@ -109,6 +109,37 @@ host device 0 ctl resize disk 24M
 wait_for 10 grep -qx $((24 << 11)) "/sys/block/${disk##*/}/size"
 tvq_destroy "$fn" disk
 tvq_destroy "$fn" fill
+
+# admin_shares LEFT OWN: where so many vectors are left, another function has two of them
+# and OWN for its admin virtqueues; all that there are answer.
+admin_shares()
+{
+	local name
+
+	tvq_create "$fn" "type=net name=fill vqs=32 vectors=$((free + 4 - $1))"
+	[ "$(irqs fill)" = $((free + 4 - $1)) ] || fail "fill has $(irqs fill) interrupts"
+	sysfs_write $driver/bind "${fn1##*/}"
+	[ "$(grep -c ' virtio_tvq-transport$' /proc/interrupts)" = 2 ] || fail "not bound"
+	[ "$(grep -c ' virtio_tvq-admin$' /proc/interrupts)" = $((2 + $2)) ] ||
+		fail "vectors of admin virtqueues with $1 left"
+	for name in one two; do
+		[ "$(cat "$fn1/tvq/by-name/$name/vqs")" = 1 ] || fail "no answer with $1 left"
+	done
+	sysfs_write $driver/unbind "${fn1##*/}"
+	tvq_destroy "$fn" fill
+}
+fn1=$(tvq_function 1)
+driver=/sys/bus/pci/drivers/virtio_tvq
+[ "$(grep -c ' virtio_tvq-admin$' /proc/interrupts)" = 4 ] || fail "not a vector for each"
+sysfs_write $driver/unbind "${fn1##*/}"
+host device 1 ctl add type=rng name=one
+host device 1 ctl add type=rng name=two
+admin_shares 3 1
+admin_shares 2 0
+sysfs_write $driver/bind "${fn1##*/}"
+tvq_destroy "$fn1" one
+tvq_destroy "$fn1" two
+keeps_on "admin virtqueues share vectors"
 
 # Three for five: two for the four queues that interrupt.
 tvq_create "$fn" "type=net name=fill vqs=32 vectors=$((free - 3))"

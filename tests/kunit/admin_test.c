@@ -15,6 +15,7 @@
 
 #include "fake_link.h"
 #include "../../drivers/virtio_tvq/admin.h"
+#include "../../drivers/virtio_tvq/mgmt.h"
 
 #define SHORT_MS	100
 #define LONG_MS		120000
@@ -1072,7 +1073,38 @@ static void list_use_alone(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, list.err, 0);
 }
 
+struct place {
+	const char *name;
+	u16 index;
+	u16 num;
+	u16 num_queues;
+	u16 transport;
+	bool fits;
+};
+
+static const struct place places[] = {
+	{ "behind the transport virtqueue", 1, 8, 0, 0, true },
+	{ "before it", 3, 4, 3, 7, true },
+	{ "the last queues that there can be", 65534, 2, 0, 0, true },
+	{ "none", 1, 0, 0, 0, false },
+	{ "beyond the last queue that there can be", 65535, 2, 0, 0, false },
+	{ "among the other queues", 2, 1, 3, 9, false },
+	{ "the transport virtqueue is the first", 4, 4, 0, 4, false },
+	{ "it is the last", 4, 4, 0, 7, false },
+};
+
+KUNIT_ARRAY_PARAM_DESC(place, places, name);
+
+static void placement(struct kunit *test)
+{
+	const struct place *p = test->param_value;
+
+	KUNIT_EXPECT_EQ(test, tvq_pci_admin_fits(p->index, p->num, p->num_queues,
+						 p->transport), p->fits);
+}
+
 static struct kunit_case admin_cases[] = {
+	KUNIT_CASE_PARAM(placement, place_gen_params),
 	KUNIT_CASE(list_query_bytes),
 	KUNIT_CASE(list_use_bytes),
 	KUNIT_CASE(use_what_is_known),
