@@ -270,6 +270,33 @@ TEST(pmem_keeps_what_was_written)
 	driver_exit(&d);
 }
 
+/* Its parts are those of its queue: what is in memory stays there. */
+TEST(memory_is_carried_over)
+{
+	struct virtio_tvq_shm shm;
+	struct tvq_options opt;
+	static uint8_t parts[4096];
+	uint32_t len = sizeof(parts);
+
+	client_options(&opt);
+	opt.shm_size = SHM_SIZE;
+	admin_init(&d, &opt, 1);
+	CHECK_EQ(create_pmem("kept", 2 * MIB, &m), 0);
+	CHECK_EQ(get_shm(m.id, 0, &shm), 0);
+	CHECK(bring_up(&m, 1, 16, BIT64(F_RING_EVENT_IDX)));
+	region_put(&d.c, BAR_SHM, shm.offset, 0x1234, 8);
+	CHECK_EQ(pmem_request(&m.ring[0], kick_managed, FLUSH), 0);
+	parts_ready(&d, MANAGED_GROUP, m.id);
+	CHECK_EQ(admin_mode(&d, MANAGED_GROUP, m.id, true), 0);
+	CHECK_EQ(parts_get(&d, MANAGED_GROUP, m.id, parts, &len), 0);
+	CHECK_EQ(command(&d, m.id, DEVICE(RESET), NULL, 0, 4, NULL), 0);
+	CHECK_EQ(parts_set(&d, MANAGED_GROUP, m.id, parts, len), 0);
+	CHECK_EQ(admin_mode(&d, MANAGED_GROUP, m.id, false), 0);
+	CHECK_EQ(pmem_request(&m.ring[0], kick_managed, FLUSH), 0);
+	CHECK_EQ(region_get(&d.c, BAR_SHM, shm.offset, 8), 0x1234);
+	driver_exit(&d);
+}
+
 TEST(pmem_requests_that_are_none)
 {
 	uint64_t gpa;
