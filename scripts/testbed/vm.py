@@ -115,7 +115,7 @@ def parse():
     ap.add_argument("--memory")
     ap.add_argument("--packages")
     ap.add_argument("--timeout", type=float)
-    ap.add_argument("--append", default="")
+    ap.add_argument("--append", action="append", default=[])
     ap.add_argument("--iommu", action="store_true")
     ap.add_argument("--hotplug", action="store_true")
     ap.add_argument("--disk", default="")
@@ -127,6 +127,7 @@ def parse():
     ap.add_argument("mode", choices=["run", "shell"])
     ap.add_argument("command", nargs=argparse.REMAINDER)
     args = ap.parse_args()
+    args.append = " ".join(args.append)
     if args.memory is None:
         args.memory = "2G" if args.kernel == "debug" else "1G"
     return args
