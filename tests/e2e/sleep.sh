@@ -114,7 +114,7 @@ sleep_written()
 	for cpu in 0 1; do
 		n=$(cat /run/done$cpu)
 		wait_for 20 sleep_beyond $cpu "$n" || {
-			ps -eo pid,stat,psr,wchan:32,args | grep "[d]d if="
+			ps -C dd -o pid,stat,psr,wchan:32,args || true
 			tail /sys/block/vd*/inflight
 			echo w >/proc/sysrq-trigger
 			fail "writer $cpu does not go on"
