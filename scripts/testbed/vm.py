@@ -437,7 +437,7 @@ class Run:
             self.qemu = subprocess.Popen(
                 cmd, stdin=None if shell else subprocess.DEVNULL,
                 stdout=None if shell else log, stderr=log,
-                env=os.environ | {"LD_PRELOAD": "/tvq/run/qemu-unplug.so"})
+                env=os.environ | {"LD_PRELOAD": "/tvq/run/qemu-preload.so"})
         threading.Thread(target=self.watch_qemu, daemon=True).start()
         conns = {}
         for name, sock in socks.items():
@@ -645,7 +645,7 @@ host timeout SECONDS              from now, until this run is ended
     def unplug(self, device):
         """As device_del, which the guest has to agree to. There is no
         DEVICE_DELETED event and the connection stays open, because the
-        device is never freed: see qemu-unplug.c."""
+        device is never freed: see qemu-preload.c."""
         name = f"tvq{device.number}"
         self.qmp.command("device_del", id=name)
         limit = time.monotonic() + 60
