@@ -518,8 +518,8 @@ tvq_shim_make()
 {
 	tvq_enter -b "$TVQ_TOP:/tvq/src:ro" -b "$1:/tvq/out" "$2" \
 		gcc -O2 -Wall -Wextra -Werror -fPIC -shared \
-		-o /tvq/out/qemu-unplug.so \
-		/tvq/src/scripts/testbed/qemu-unplug.c
+		-o /tvq/out/qemu-preload.so \
+		/tvq/src/scripts/testbed/qemu-preload.c
 }
 
 # tvq_shim: path of what is preloaded into QEMU.
@@ -530,8 +530,8 @@ tvq_shim()
 	tree=$(tvq_tree)
 	dir=$(tvq_artifact "shim-$({
 		echo "$tree"
-		cat "$TVQ_TOP/scripts/testbed/qemu-unplug.c"
+		cat "$TVQ_TOP/scripts/testbed/qemu-preload.c"
 		declare -f tvq_shim_make
 		} | tvq_hash)" tvq_shim_make "$tree")
-	echo "$dir/qemu-unplug.so"
+	echo "$dir/qemu-preload.so"
 }

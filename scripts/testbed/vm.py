@@ -115,7 +115,7 @@ def parse():
     ap.add_argument("--memory")
     ap.add_argument("--packages")
     ap.add_argument("--timeout", type=float)
-    ap.add_argument("--append", default="")
+    ap.add_argument("--append", action="append", default=[])
     ap.add_argument("--iommu", action="store_true")
     ap.add_argument("--hotplug", action="store_true")
     ap.add_argument("--disk", default="")
@@ -127,6 +127,7 @@ def parse():
     ap.add_argument("mode", choices=["run", "shell"])
     ap.add_argument("command", nargs=argparse.REMAINDER)
     args = ap.parse_args()
+    args.append = " ".join(args.append)
     if args.memory is None:
         args.memory = "2G" if args.kernel == "debug" else "1G"
     return args
@@ -436,7 +437,7 @@ class Run:
             self.qemu = subprocess.Popen(
                 cmd, stdin=None if shell else subprocess.DEVNULL,
                 stdout=None if shell else log, stderr=log,
-                env=os.environ | {"LD_PRELOAD": "/tvq/run/qemu-unplug.so"})
+                env=os.environ | {"LD_PRELOAD": "/tvq/run/qemu-preload.so"})
         threading.Thread(target=self.watch_qemu, daemon=True).start()
         conns = {}
         for name, sock in socks.items():
@@ -644,7 +645,7 @@ host timeout SECONDS              from now, until this run is ended
     def unplug(self, device):
         """As device_del, which the guest has to agree to. There is no
         DEVICE_DELETED event and the connection stays open, because the
-        device is never freed: see qemu-unplug.c."""
+        device is never freed: see qemu-preload.c."""
         name = f"tvq{device.number}"
         self.qmp.command("device_del", id=name)
         limit = time.monotonic() + 60

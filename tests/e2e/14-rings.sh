@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 1
+# kmemleak: off
 # timeout: 240
 #
 # Rings of all kinds: a disk and an interface for each, with what is negotiated,

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 1 --pci type=blk,vqs=2,capacity=32M,serial=plain --pci type=net,mac=02:aa:00:00:01:01 --pci type=net,vqs=2 --pci type=rng --pci type=blk,capacity=8M,features=0x14f30000244
+# kmemleak: off
 #
 # Devices that are PCI functions of their own: the kernel's virtio-pci binds to
 # them, and they do what managed devices do, with the same backends.

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 1 --smp 4
+# kmemleak: off
 # timeout: 180
 #
 # What a disk can do beside reading and writing: queues, limits, the write cache,

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 1
+# kmemleak: off
 # timeout: 240
 #
 # What a network interface can do beside passing frames: filters, offloads, queues,

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 1 --append tvq.reboot
-# kernels: 6.12 7.2
 # timeout: 150
 #
 # An orderly reboot while devices are in use: it does not hang, and the function is

@@ -113,7 +113,12 @@ sleep_written()
 
 	for cpu in 0 1; do
 		n=$(cat /run/done$cpu)
-		wait_for 20 sleep_beyond $cpu "$n" || fail "writer $cpu does not go on"
+		wait_for 20 sleep_beyond $cpu "$n" || {
+			ps -C dd -o pid,stat,psr,wchan:32,args || true
+			tail /sys/block/vd*/inflight
+			echo w >/proc/sysrq-trigger
+			fail "writer $cpu does not go on"
+		}
 	done
 	rm /run/io
 	for pid in "${writers[@]}"; do

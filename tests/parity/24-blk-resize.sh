@@ -63,5 +63,7 @@ umount /mnt
 succeeds xfs.check xfs_repair -n "$disk"
 dd if="$disk" of=/dev/null bs=1M skip=440 count=8 iflag=direct status=none
 resize xfs.smaller 384M
-fails beyond dd if="$disk" of=/dev/null bs=1M skip=384 count=1 iflag=direct status=none
+bytes=$(dd if="$disk" bs=1M skip=384 count=1 iflag=direct status=none | wc -c)
+[ "$bytes" = 0 ] || fail "$bytes bytes beyond the end"
+fails beyond dd if="$disk" of=/dev/null bs=1M skip=385 count=1 iflag=direct status=none
 wipefs -qa "$disk"

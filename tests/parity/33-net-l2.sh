@@ -97,7 +97,7 @@ for netns in a b; do
 done
 in_a ip addr add 198.51.100.1/24 dev vlan5
 in_b ip addr add 198.51.100.2/24 dev vlan5
-pings vlan.ping 3 a -c 3 -i 0.2 -W 5 198.51.100.2
+pings vlan.ping 3 a -c 3 -i 0.2 198.51.100.2
 pings vlan.large 2 a -c 2 -i 0.2 -M "do" -s 1472 198.51.100.2
 arrivals vlan "self broadcast tagged@5"
 in_b ip link del vlan5

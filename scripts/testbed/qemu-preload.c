@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause */
 /*
- * Preloaded into QEMU, so that a vfio-user device can be unplugged.
+ * Preloaded into QEMU, for two of the ways in which the vfio-user client of QEMU
+ * 11.1 ends in an assertion.
  *
- * When QEMU 11.1 frees a vfio-user device with MSI-X, it first frees the
- * memory regions of its BARs and then takes the one of the pending bit array
- * out of its BAR, which ends in an assertion. So it must never come to that:
- * the device gets one more reference, on the way through connect(2), which
- * QEMU calls while it makes the device, with its big lock held. An unplugged
- * device then stays allocated, and its connection open; vm.py closes that.
+ * A device with MSI-X that is unplugged: when it is freed, the memory regions of its
+ * BARs are freed first, and then the one of the pending bit array is taken out of its
+ * BAR. So it must never come to that: the device gets one more reference, on the way
+ * through connect(2), which QEMU calls while it makes the device, with its big lock
+ * held. An unplugged device then stays allocated, and its connection open; vm.py
+ * closes that.
+ *
+ * A device process that dies with requests in its socket that it has not read: then
+ * recvmsg(2) fails with ECONNRESET, which is set as the error, and once more by the
+ * one who wanted a message's header. So it is the end of the stream, as if the
+ * process had read them.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,4 +60,14 @@ int connect(int fd, const struct sockaddr *addr, socklen_t len)
 		}
 	}
 	return next(fd, addr, len);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	ssize_t (*next)(int fd, struct msghdr *msg, int flags);
+	ssize_t n;
+
+	next = dlsym(RTLD_NEXT, "recvmsg");
+	n = next(fd, msg, flags);
+	return n < 0 && errno == ECONNRESET ? 0 : n;
 }
