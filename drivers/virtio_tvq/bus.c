@@ -167,6 +167,40 @@ static void tvq_device_fail_work(struct work_struct *work)
 	if (tdev->drv && tdev->drv->failed)
 		tdev->drv->failed(tdev);
 	mutex_unlock(&tdev->drv_lock);
+	schedule_work(&tdev->quiet_work);
+}
+
+/**
+ * tvq_device_cut_off() - give up on a device whose function is kept from memory
+ * @tdev: managed device
+ *
+ * As tvq_device_fail(), and its users need not wait any more.
+ *
+ * Context: any up to hard interrupt.
+ */
+void tvq_device_cut_off(struct tvq_device *tdev)
+{
+	set_bit(TVQ_DEVICE_CUT_OFF, &tdev->flags);
+	if (tvq_device_is_dead(tdev))
+		schedule_work(&tdev->quiet_work);
+	else
+		tvq_device_fail(tdev);
+}
+
+/**
+ * tvq_device_quiet() - the device does not access memory any more
+ * @tdev: managed device
+ *
+ * Its personality is told.
+ *
+ * Context: process, may sleep.
+ */
+void tvq_device_quiet(struct tvq_device *tdev)
+{
+	mutex_lock(&tdev->drv_lock);
+	if (tdev->drv && tdev->drv->quiet)
+		tdev->drv->quiet(tdev);
+	mutex_unlock(&tdev->drv_lock);
 }
 
 /**
@@ -193,22 +227,11 @@ static void tvq_device_is_reset(struct tvq_device *tdev)
 	mutex_unlock(&tdev->config_lock);
 }
 
-/**
- * tvq_device_reset() - bring a device into the state without a driver
- * @tdev: managed device
- *
- * When it returns 0, the device does not access memory nor interrupt. A device
- * that is known to be in that state is not asked again, which is what makes
- * registration with the virtio core, that begins with a reset, cost nothing.
- *
- * Context: process, may sleep, up to the deadline of the commands outstanding.
- * Return: 0; -EIO for a device that does not answer any more, or as in cmd.h.
- */
-int tvq_device_reset(struct tvq_device *tdev)
+static int tvq_device_do_reset(struct tvq_device *tdev)
 {
 	int err = 0;
 
-	guard(mutex)(&tdev->lock);
+	lockdep_assert_held(&tdev->lock);
 	if (tdev->pristine)
 		return 0;
 	tvq_irq_live(tdev, false);
@@ -235,7 +258,49 @@ int tvq_device_reset(struct tvq_device *tdev)
 	tvq_device_is_reset(tdev);
 	return 0;
 }
+
+/**
+ * tvq_device_reset() - bring a device into the state without a driver
+ * @tdev: managed device
+ *
+ * When it returns 0, the device does not access memory nor interrupt. A device
+ * that is known to be in that state is not asked again, which is what makes
+ * registration with the virtio core, that begins with a reset, cost nothing.
+ *
+ * Context: process, may sleep, up to the deadline of the commands outstanding.
+ * Return: 0; -EIO for a device that does not answer any more, or as in cmd.h.
+ */
+int tvq_device_reset(struct tvq_device *tdev)
+{
+	guard(mutex)(&tdev->lock);
+	return tvq_device_do_reset(tdev);
+}
 EXPORT_SYMBOL_GPL(tvq_device_reset);
+
+/*
+ * A device that has failed, or needs a reset, is asked to stop, unless it has
+ * stopped already. One that does not answer goes on as it likes: only a reset of
+ * the function helps, see tvq_mgmt_link_down().
+ */
+static void tvq_device_quiet_work(struct work_struct *work)
+{
+	struct tvq_device *tdev = container_of(work, struct tvq_device,
+					       quiet_work);
+	int err;
+
+	mutex_lock(&tdev->lock);
+	if (test_bit(TVQ_DEVICE_CUT_OFF, &tdev->flags) ||
+	    test_bit(TVQ_DEVICE_GONE, &tdev->flags))
+		err = 0;
+	else if (tvq_device_is_dead(tdev) ||
+		 test_bit(TVQ_DEVICE_NEEDS_RESET, &tdev->flags))
+		err = tvq_device_do_reset(tdev);
+	else
+		err = -EAGAIN;
+	mutex_unlock(&tdev->lock);
+	if (!err)
+		tvq_device_quiet(tdev);
+}
 
 /**
  * tvq_device_negotiate() - give the device the driver's features and status
@@ -538,6 +603,8 @@ static void tvq_device_config_work(struct work_struct *work)
 	if (tdev->drv && tdev->drv->config_changed)
 		tdev->drv->config_changed(tdev, status);
 	mutex_unlock(&tdev->drv_lock);
+	if (status & VIRTIO_CONFIG_S_NEEDS_RESET)
+		schedule_work(&tdev->quiet_work);
 }
 
 /**
@@ -807,6 +874,7 @@ void tvq_device_thaw(struct tvq_device *tdev)
 	/* What was under way has failed with the transport virtqueue. */
 	cancel_delayed_work_sync(&tdev->config_work);
 	flush_work(&tdev->fail_work);
+	flush_work(&tdev->quiet_work);
 	tvq_device_post_wait(tdev);
 	mutex_lock(&tdev->lock);
 	tvq_irq_live(tdev, false);
@@ -814,6 +882,7 @@ void tvq_device_thaw(struct tvq_device *tdev)
 	mutex_unlock(&tdev->lock);
 	clear_bit(TVQ_DEVICE_DEAD, &tdev->flags);
 	clear_bit(TVQ_DEVICE_MUTE, &tdev->flags);
+	clear_bit(TVQ_DEVICE_CUT_OFF, &tdev->flags);
 	if (!frozen) {
 		set_bit(TVQ_DEVICE_RECOVERING, &tdev->flags);
 		queue_work(system_freezable_wq, &tdev->recover_work);
@@ -975,6 +1044,7 @@ struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
 	init_waitqueue_head(&tdev->posted_wait);
 	INIT_DELAYED_WORK(&tdev->config_work, tvq_device_config_work);
 	INIT_WORK(&tdev->fail_work, tvq_device_fail_work);
+	INIT_WORK(&tdev->quiet_work, tvq_device_quiet_work);
 	INIT_WORK(&tdev->recover_work, tvq_device_recover_work);
 	INIT_LIST_HEAD(&tdev->shm_regions);
 
@@ -1093,6 +1163,7 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_device_remove);
 void tvq_device_put(struct tvq_device *tdev)
 {
 	cancel_work_sync(&tdev->fail_work);
+	cancel_work_sync(&tdev->quiet_work);
 	put_device(&tdev->dev);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_device_put);

@@ -25,6 +25,8 @@ void tvq_device_state_set(struct tvq_device *tdev);
 int tvq_device_freeze(struct tvq_device *tdev, bool sleep);
 void tvq_device_thaw(struct tvq_device *tdev);
 void tvq_device_abandon(struct tvq_device *tdev);
+void tvq_device_cut_off(struct tvq_device *tdev);
+void tvq_device_quiet(struct tvq_device *tdev);
 
 int tvq_bus_init(void);
 void tvq_bus_exit(void);

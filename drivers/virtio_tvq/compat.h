@@ -16,6 +16,9 @@
 #include <linux/virtio_ring.h>
 #include <linux/virtio_tvq.h>
 
+/* How virtio_blk's requests begin: as in tvq_blk_end_requests(), seen up to 7.2. */
+#define TVQ_BLK_REQ_KNOWN	(LINUX_VERSION_CODE < KERNEL_VERSION(7, 3, 0))
+
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
 
 /* The driver core keeps driver_override, and its attribute. */

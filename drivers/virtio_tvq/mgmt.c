@@ -18,6 +18,9 @@
 
 #define TVQ_LIST_PAGE	128
 
+/* How often to look whether the function is still there. */
+#define TVQ_PRESENCE_INTERVAL	HZ
+
 /* For so long a reset of the function waits for who creates or destroys. */
 #define TVQ_FREEZE_WAIT	(10 * HZ)
 
@@ -565,16 +568,47 @@ void tvq_mgmt_fail(struct tvq_mgmt *mgmt, const char *why)
 	struct tvq_device *tdev;
 	unsigned long id;
 
+	if (xchg(&mgmt->failed, true))
+		return;
 	dev_err(mgmt->parent, "%s, all its devices fail\n", why);
 	mgmt->ops->cut_off(mgmt->link);
 	tvq_cmdq_break(mgmt->cmdq);
 	tvq_admin_break(mgmt->admin);
 	xa_lock(&mgmt->devices);
 	xa_for_each(&mgmt->devices, id, tdev)
-		tvq_device_fail(tdev);
+		tvq_device_cut_off(tdev);
 	xa_unlock(&mgmt->devices);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_fail);
+
+static void tvq_mgmt_watch(struct tvq_mgmt *mgmt)
+{
+	/* Not while the system sleeps. */
+	queue_delayed_work(system_freezable_power_efficient_wq,
+			   &mgmt->presence_work,
+			   round_jiffies_relative(TVQ_PRESENCE_INTERVAL));
+}
+
+/*
+ * Users of an idle device would otherwise not learn that it is gone, nor those who wait
+ * for what it does without a command.
+ */
+static void tvq_mgmt_presence_work(struct work_struct *work)
+{
+	struct tvq_mgmt *mgmt = container_of(to_delayed_work(work),
+					     struct tvq_mgmt, presence_work);
+	bool present = true;
+
+	/* During a reset it may seem to be away. */
+	if (!xa_empty(&mgmt->devices) && tvq_mgmt_try_enter(mgmt)) {
+		present = mgmt->ops->present(mgmt->link);
+		if (!present)
+			tvq_mgmt_fail(mgmt, "the function is not there any more");
+		tvq_mgmt_leave(mgmt);
+	}
+	if (present)
+		tvq_mgmt_watch(mgmt);
+}
 
 /* The engine has declared the transport virtqueue broken. */
 static void tvq_mgmt_broken(void *priv)
@@ -673,6 +707,7 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 	init_waitqueue_head(&mgmt->gate_queue);
 	xa_init(&mgmt->devices);
 	INIT_WORK(&mgmt->scan_work, tvq_mgmt_scan_work);
+	INIT_DELAYED_WORK(&mgmt->presence_work, tvq_mgmt_presence_work);
 
 	mgmt->index = ida_alloc(&tvq_mgmt_ida, GFP_KERNEL);
 	if (mgmt->index < 0) {
@@ -763,6 +798,7 @@ int tvq_mgmt_start(struct tvq_mgmt *mgmt)
 	down_write(&mgmt->lock);
 	mgmt->open = true;
 	up_write(&mgmt->lock);
+	tvq_mgmt_watch(mgmt);
 	/* By the work, since the device may announce a change right now. */
 	tvq_mgmt_config_interrupt(mgmt);
 	flush_work(&mgmt->scan_work);
@@ -772,10 +808,10 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_start);
 
 /*
  * The device on the bus behind @prev, by id (the first, for NULL), that nobody is taking
- * off it. Takes a reference, and puts that to @prev.
+ * off it, or, with @leaving, even so. Takes a reference, and puts that to @prev.
  */
 static struct tvq_device *tvq_mgmt_next(struct tvq_mgmt *mgmt,
-					struct tvq_device *prev)
+					struct tvq_device *prev, bool leaving)
 {
 	unsigned long id = prev ? prev->id : 0;
 	struct tvq_device *tdev;
@@ -784,7 +820,8 @@ static struct tvq_device *tvq_mgmt_next(struct tvq_mgmt *mgmt,
 	while ((tdev = xa_find_after(&mgmt->devices, &id, ULONG_MAX,
 				     XA_PRESENT))) {
 		if (test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags) &&
-		    !test_bit(TVQ_DEVICE_LEAVING, &tdev->flags)) {
+		    (leaving ||
+		     !test_bit(TVQ_DEVICE_LEAVING, &tdev->flags))) {
 			get_device(&tdev->dev);
 			break;
 		}
@@ -835,7 +872,7 @@ int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
 	/* Memory may be had by writing to one of the disks that wait from now on. */
 	mgmt->noio_flags = sleep ? 0 : memalloc_noio_save();
 
-	while ((tdev = tvq_mgmt_next(mgmt, tdev))) {
+	while ((tdev = tvq_mgmt_next(mgmt, tdev, false))) {
 		if (err)
 			continue;
 		/* Its driver will wait for what it has asked of the device. */
@@ -844,7 +881,7 @@ int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
 	}
 	if (!err)
 		return 0;
-	while ((tdev = tvq_mgmt_next(mgmt, tdev)))
+	while ((tdev = tvq_mgmt_next(mgmt, tdev, false)))
 		if (test_bit(TVQ_DEVICE_FROZEN, &tdev->flags))
 			tvq_device_thaw(tdev);
 	tvq_mgmt_open_gate(mgmt);
@@ -861,12 +898,18 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_freeze);
  */
 void tvq_mgmt_link_down(struct tvq_mgmt *mgmt)
 {
+	struct tvq_device *tdev = NULL;
+
 	/*
 	 * If the queue was found broken a moment ago, and tvq_mgmt_fail() is still to
 	 * come, it must not cut the function off that works again.
 	 */
 	tvq_cmdq_halt(mgmt->cmdq);
 	tvq_admin_halt(mgmt->admin);
+
+	/* Somebody may be waiting for one that had failed, and answered no RESET. */
+	while ((tdev = tvq_mgmt_next(mgmt, tdev, true)))
+		tvq_device_quiet(tdev);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_link_down);
 
@@ -936,6 +979,9 @@ static bool tvq_mgmt_same(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 int tvq_mgmt_link_up(struct tvq_mgmt *mgmt)
 {
 	tvq_cmdq_revive(mgmt->cmdq);
+	WRITE_ONCE(mgmt->failed, false);
+	/* It ends when the function is away. */
+	tvq_mgmt_watch(mgmt);
 	return tvq_cmd_limits(mgmt->cmdq, &mgmt->limits);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_link_up);
@@ -962,11 +1008,11 @@ void tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
 
 	if (err) {
 		dev_err(mgmt->parent, "does not come back: %pe\n", ERR_PTR(err));
-		while ((tdev = tvq_mgmt_next(mgmt, tdev)))
+		while ((tdev = tvq_mgmt_next(mgmt, tdev, false)))
 			tvq_device_abandon(tdev);
 		goto out;
 	}
-	while ((tdev = tvq_mgmt_next(mgmt, tdev))) {
+	while ((tdev = tvq_mgmt_next(mgmt, tdev, false))) {
 		if (tvq_mgmt_same(mgmt, tdev))
 			tvq_device_thaw(tdev);
 		else
@@ -1029,6 +1075,8 @@ void tvq_mgmt_stop(struct tvq_mgmt *mgmt)
 		tvq_device_remove(tdev);
 		tvq_mgmt_erase(mgmt, tdev);
 	}
+	/* Until here drivers may wait for a function that goes away. */
+	cancel_delayed_work_sync(&mgmt->presence_work);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_stop);
 

@@ -54,6 +54,8 @@ struct tvq_device;
  * @scan_work: looks what the other side has changed; the only one to do so
  * @scan_err: how it ended the last time
  * @parts: device parts can be got and set; written by tvq_member_start()
+ * @failed: tvq_mgmt_fail() has been called, since the link was up last
+ * @presence_work: looks every now and then whether the function is still there
  * @leave_wq: takes off the bus what the other side has taken away; a driver may
  *	never let go, which holds up nothing else
  * @noio_flags: of the task that resets the function
@@ -83,12 +85,15 @@ struct tvq_mgmt {
 	struct work_struct scan_work;
 	int scan_err;
 	bool parts;
+	bool failed;
+	struct delayed_work presence_work;
 	struct workqueue_struct *leave_wq;
 	unsigned int noio_flags;
 };
 
 /**
  * struct tvq_mgmt_ops - what the function can do beside carrying commands
+ * @present: is it still there? Process context
  * @needs_reset: has it set DEVICE_NEEDS_RESET? Process context
  * @cut_off: keep it, and so all managed devices, from memory, until it is
  *	reset. Process context
@@ -98,6 +103,7 @@ struct tvq_mgmt {
  *	Process context
  */
 struct tvq_mgmt_ops {
+	bool (*present)(void *link);
 	bool (*needs_reset)(void *link);
 	void (*cut_off)(void *link);
 	int (*reset)(void *link);

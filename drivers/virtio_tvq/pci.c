@@ -150,6 +150,11 @@ static const struct tvq_link_ops tvq_pci_link_ops = {
 	.stop = tvq_pci_stop,
 };
 
+static bool tvq_pci_present(void *link)
+{
+	return pci_device_is_present(tvq_pci_dev(link));
+}
+
 static bool tvq_pci_needs_reset(void *link)
 {
 	struct tvq_pci *tp = link;
@@ -805,6 +810,7 @@ static unsigned int tvq_pci_num_vfs(void *link)
 }
 
 static const struct tvq_mgmt_ops tvq_pci_mgmt_ops = {
+	.present = tvq_pci_present,
 	.needs_reset = tvq_pci_needs_reset,
 	.cut_off = tvq_pci_cut_off,
 	.reset = tvq_pci_mgmt_reset,

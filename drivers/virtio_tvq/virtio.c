@@ -10,6 +10,8 @@
 #include <linux/string.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+#include <uapi/linux/virtio_net.h>
 #include <linux/virtio_ring.h>
 #include <linux/virtio_tvq.h>
 #include <kunit/visibility.h>
@@ -65,6 +67,8 @@ struct tvq_virtio_vector {
  * @by_reset: frozen by the driver's reset_prepare, not by its freeze
  * @idle: frozen without a driver
  * @frozen: its driver, if it has one, has let go; set under its device lock
+ * @vqs_lock: keeps @vqs and @vectors, once @has_vqs, for those who are not
+ *	serialised by the virtio core
  * @vqs: by queue index
  * @num_vqs: number of @vqs
  * @vectors: by entry of the interrupt table
@@ -85,6 +89,7 @@ struct tvq_virtio {
 	bool by_reset;
 	bool idle;
 	bool frozen;
+	struct mutex vqs_lock;	/* as above */
 	struct tvq_virtio_vq *vqs;
 	unsigned int num_vqs;
 	struct tvq_virtio_vector *vectors;
@@ -114,6 +119,11 @@ static void tvq_virtio_get(struct virtio_device *vdev, unsigned int offset,
 	struct tvq_virtio *vd = to_tvq_virtio(vdev);
 	int err = tvq_config_read(vd->tdev, offset, buf, len);
 
+	/* A device that does nothing any more has no link, whatever it said before. */
+	if (vd->vdev.id.device == VIRTIO_ID_NET &&
+	    offset == offsetof(struct virtio_net_config, status) &&
+	    (tvq_device_is_dead(vd->tdev) || READ_ONCE(vd->needs_reset)))
+		memset(buf, 0, len);
 	/* A driver that reads behind the end gets zeros, as of virtio-pci. */
 	if (err && err != -EINVAL)
 		tvq_virtio_failed_op(vd, "reading the configuration", err);
@@ -324,6 +334,7 @@ static void tvq_virtio_del_vqs(struct virtio_device *vdev)
 	struct tvq_virtio *vd = to_tvq_virtio(vdev);
 	unsigned int i;
 
+	guard(mutex)(&vd->vqs_lock);
 	tvq_virtio_free_irqs(vd);
 	WRITE_ONCE(vd->has_vqs, false);
 	for (i = 0; i < vd->num_vqs; i++)
@@ -757,6 +768,7 @@ static int tvq_virtio_probe(struct tvq_device *tdev)
 	if (!vd)
 		return -ENOMEM;
 	vd->tdev = tdev;
+	mutex_init(&vd->vqs_lock);
 	vd->vdev.id.device = tdev->type;
 	vd->vdev.id.vendor = tdev->vendor;
 	vd->vdev.config = &tvq_virtio_config_ops;
@@ -802,8 +814,29 @@ static void tvq_virtio_failed(struct tvq_device *tdev)
 {
 	struct tvq_virtio *vd = tvq_get_drvdata(tdev);
 
-	if (READ_ONCE(vd->has_vqs))
-		virtio_break_device(&vd->vdev);
+	if (!READ_ONCE(vd->has_vqs))
+		return;
+	virtio_break_device(&vd->vdev);
+	/* Of a link that is down its driver has to be told. */
+	virtio_config_changed(&vd->vdev);
+}
+
+static void tvq_virtio_quiet(struct tvq_device *tdev)
+{
+	struct tvq_virtio *vd = tvq_get_drvdata(tdev);
+	unsigned int ended = 0;
+	unsigned int i;
+
+	guard(mutex)(&vd->vqs_lock);
+	if (!vd->has_vqs || !tvq_blk_drives(&vd->vdev))
+		return;
+	tvq_virtio_synchronize_cbs(&vd->vdev);
+	for (i = 0; i < vd->num_vqs; i++)
+		if (virtqueue_is_broken(vd->vqs[i].vq))
+			ended += tvq_blk_end_requests(vd->vqs[i].vq);
+	if (ended)
+		dev_warn(&tdev->dev, "%u requests of its disk were not ended, and fail\n",
+			 ended);
 }
 
 /*
@@ -872,6 +905,7 @@ static struct tvq_driver tvq_virtio_driver = {
 	.remove = tvq_virtio_remove,
 	.config_changed = tvq_virtio_config_changed,
 	.failed = tvq_virtio_failed,
+	.quiet = tvq_virtio_quiet,
 	.freeze = tvq_virtio_freeze,
 	.thaw = tvq_virtio_thaw,
 };

@@ -35,6 +35,7 @@ enum tvq_device_flags {
 	TVQ_DEVICE_REPLACED,	/* the other side has given its id to another */
 	TVQ_DEVICE_DEAD,	/* was given up: see tvq_device_fail() */
 	TVQ_DEVICE_MUTE,	/* and has not answered a RESET */
+	TVQ_DEVICE_CUT_OFF,	/* and its function is kept from memory */
 	TVQ_DEVICE_NEEDS_RESET,	/* has set DEVICE_NEEDS_RESET; its reset clears it, too */
 	TVQ_DEVICE_FROZEN,	/* between tvq_device_freeze() and tvq_device_thaw() */
 	TVQ_DEVICE_THAWING,	/* at the end of that: the function answers again */
@@ -95,6 +96,7 @@ struct tvq_device {
 	wait_queue_head_t posted_wait;	/* until posted is 0 */
 	struct delayed_work config_work;
 	struct work_struct fail_work;
+	struct work_struct quiet_work;
 	struct work_struct recover_work;
 	struct work_struct leave_work;	/* mgmt.c: it is gone on the other side */
 	struct resource *const *shm_bars;	/* by number, see struct tvq_mgmt */
@@ -119,6 +121,10 @@ struct tvq_device {
  *	cached copy is new; or DEVICE_NEEDS_RESET is set in @status
  * @failed: the device does not answer any more: a command has missed its
  *	deadline or it went away. Comes once, and once again after each @thaw
+ * @quiet: after @failed or DEVICE_NEEDS_RESET: it is certain by now that the device
+ *	does not access memory any more, so what it has not given back, and its
+ *	users wait for, can be ended. May come several times, or never where a
+ *	device answers nothing. May be NULL
  * @freeze: the function is to be reset: let go of the device, which is reset
  *	when this returns 0; for a sleep of the system if @sleep, and otherwise
  *	with users that go on meanwhile. An error lets the system stay awake;
@@ -128,7 +134,7 @@ struct tvq_device {
  *	a reset leaves it: take it into use again. With @gone, it is not there:
  *	let the device's users see that, as after @failed
  *
- * @config_changed and @failed come in process context, one at a time, from
+ * @config_changed, @failed and @quiet come in process context, one at a time, from
  * tvq_device_attach() until tvq_device_detach() returns, also while @probe and
  * @remove run: these may be waiting for a device that does not answer.
  */
@@ -138,6 +144,7 @@ struct tvq_driver {
 	void (*remove)(struct tvq_device *tdev);
 	void (*config_changed)(struct tvq_device *tdev, u8 status);
 	void (*failed)(struct tvq_device *tdev);
+	void (*quiet)(struct tvq_device *tdev);
 	int (*freeze)(struct tvq_device *tdev, bool sleep);
 	void (*thaw)(struct tvq_device *tdev, bool gone);
 };
