@@ -186,6 +186,7 @@ void tvq_device_cut_off(struct tvq_device *tdev)
 	else
 		tvq_device_fail(tdev);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_device_cut_off);
 
 /**
  * tvq_device_quiet() - the device does not access memory any more

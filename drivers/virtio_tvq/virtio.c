@@ -67,7 +67,7 @@ struct tvq_virtio_vector {
  * @by_reset: frozen by the driver's reset_prepare, not by its freeze
  * @idle: frozen without a driver
  * @frozen: its driver, if it has one, has let go; set under its device lock
- * @vqs_lock: keeps @vqs and @vectors, once @has_vqs, for those who are not
+ * @vqs_lock: keeps @has_vqs, and with it @vqs and @vectors, for those who are not
  *	serialised by the virtio core
  * @vqs: by queue index
  * @num_vqs: number of @vqs
@@ -334,9 +334,10 @@ static void tvq_virtio_del_vqs(struct virtio_device *vdev)
 	struct tvq_virtio *vd = to_tvq_virtio(vdev);
 	unsigned int i;
 
-	guard(mutex)(&vd->vqs_lock);
-	tvq_virtio_free_irqs(vd);
+	mutex_lock(&vd->vqs_lock);
 	WRITE_ONCE(vd->has_vqs, false);
+	mutex_unlock(&vd->vqs_lock);
+	tvq_virtio_free_irqs(vd);
 	for (i = 0; i < vd->num_vqs; i++)
 		if (vd->vqs[i].vq)
 			vring_del_virtqueue(vd->vqs[i].vq);

@@ -40,6 +40,7 @@
  * @probes: calls of it
  * @removes: calls of remove
  * @fails: calls of failed
+ * @quiets: calls of quiet
  * @changes: calls of config_changed
  * @changed: completed by each of these
  * @failed: completed by failed
@@ -63,6 +64,7 @@ struct bed {
 	unsigned int probes;
 	unsigned int removes;
 	unsigned int fails;
+	unsigned int quiets;
 	unsigned int changes;
 	struct completion changed;
 	struct completion failed;
@@ -190,12 +192,18 @@ static void test_failed(struct tvq_device *tdev)
 	complete(&the_bed->failed);
 }
 
+static void test_quiet(struct tvq_device *tdev)
+{
+	the_bed->quiets++;
+}
+
 static struct tvq_driver test_driver = {
 	.driver = { .name = DRIVER },
 	.probe = test_probe,
 	.remove = test_remove,
 	.config_changed = test_config_changed,
 	.failed = test_failed,
+	.quiet = test_quiet,
 };
 
 static struct tvq_device *new_device(struct kunit *test, u8 status,
@@ -391,6 +399,95 @@ static void fails_once(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bed->num_commands, 0);
 	drop(test);
 	KUNIT_EXPECT_EQ(test, bed->fails, 1);
+}
+
+/* What came of a failure, or of DEVICE_NEEDS_RESET. */
+static void settle(struct tvq_device *tdev)
+{
+	flush_delayed_work(&tdev->config_work);
+	flush_work(&tdev->fail_work);
+	flush_work(&tdev->quiet_work);
+}
+
+/* The personality learns when it is certain that a device has stopped. */
+static void failed_is_quiet_after_reset(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = new_device(test, 15, DRIVER);
+
+	KUNIT_ASSERT_EQ(test, tvq_device_add(tdev), 0);
+	tvq_device_fail(tdev);
+	settle(tdev);
+	KUNIT_EXPECT_EQ(test, bed->fails, 1);
+	KUNIT_EXPECT_EQ(test, bed->quiets, 1);
+	KUNIT_ASSERT_EQ(test, bed->num_commands, 1);
+	KUNIT_EXPECT_EQ(test, bed->commands[0], CMD_RESET);
+}
+
+static void mute_is_not_quiet(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = new_device(test, 15, DRIVER);
+
+	KUNIT_ASSERT_EQ(test, tvq_device_add(tdev), 0);
+	bed->mute = true;
+	tvq_device_fail(tdev);
+	settle(tdev);
+	KUNIT_EXPECT_EQ(test, bed->fails, 1);
+	KUNIT_EXPECT_EQ(test, bed->quiets, 0);
+	/* Before its function can't access memory any more. */
+	tvq_device_cut_off(tdev);
+	settle(tdev);
+	KUNIT_EXPECT_EQ(test, bed->fails, 1);
+	KUNIT_EXPECT_EQ(test, bed->quiets, 1);
+}
+
+static void cut_off_is_quiet(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = new_device(test, 15, DRIVER);
+
+	KUNIT_ASSERT_EQ(test, tvq_device_add(tdev), 0);
+	tvq_device_cut_off(tdev);
+	settle(tdev);
+	KUNIT_EXPECT_EQ(test, bed->fails, 1);
+	KUNIT_EXPECT_EQ(test, bed->quiets, 1);
+	KUNIT_EXPECT_EQ(test, bed->num_commands, 0);
+}
+
+static void gone_is_quiet(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = new_device(test, 15, DRIVER);
+
+	KUNIT_ASSERT_EQ(test, tvq_device_add(tdev), 0);
+	set_bit(TVQ_DEVICE_GONE, &tdev->flags);
+	tvq_device_fail(tdev);
+	settle(tdev);
+	KUNIT_EXPECT_EQ(test, bed->quiets, 1);
+	KUNIT_EXPECT_EQ(test, bed->num_commands, 0);
+}
+
+static void needs_reset_is_quiet(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = new_device(test, 15, DRIVER);
+
+	KUNIT_ASSERT_EQ(test, tvq_device_add(tdev), 0);
+	bed->status = 15 | VIRTIO_CONFIG_S_NEEDS_RESET;
+	tvq_config_interrupt(tdev);
+	settle(tdev);
+	KUNIT_EXPECT_EQ(test, bed->told_status, bed->status);
+	KUNIT_EXPECT_EQ(test, bed->fails, 0);
+	KUNIT_EXPECT_EQ(test, bed->quiets, 1);
+	/* It is reset once, also if its driver does so first. */
+	bed->quiets = 0;
+	schedule_work(&tdev->quiet_work);
+	settle(tdev);
+	KUNIT_EXPECT_EQ(test, bed->quiets, 0);
+	KUNIT_ASSERT_EQ(test, bed->num_commands, 2);
+	KUNIT_EXPECT_EQ(test, bed->commands[0], CMD_GET_CONFIG);
+	KUNIT_EXPECT_EQ(test, bed->commands[1], CMD_RESET);
 }
 
 static void dead_does_not_bind(struct kunit *test)
@@ -698,6 +795,11 @@ static struct kunit_case bus_cases[] = {
 	KUNIT_CASE(redescribed),
 	KUNIT_CASE(probe_fails),
 	KUNIT_CASE(fails_once),
+	KUNIT_CASE(failed_is_quiet_after_reset),
+	KUNIT_CASE(mute_is_not_quiet),
+	KUNIT_CASE(cut_off_is_quiet),
+	KUNIT_CASE(gone_is_quiet),
+	KUNIT_CASE(needs_reset_is_quiet),
 	KUNIT_CASE(dead_does_not_bind),
 	KUNIT_CASE(reset_when_needed),
 	KUNIT_CASE(found_in_use_is_reset),

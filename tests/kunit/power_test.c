@@ -81,6 +81,7 @@ struct one {
  * @dma_mask: its
  * @mgmt: the management device
  * @one: by device_id
+ * @absent: the function is away
  * @cut_offs: how often the function was cut off
  * @mute: no command is answered
  * @limits_refused: LIMITS is
@@ -100,6 +101,7 @@ struct bed {
 	u64 dma_mask;
 	struct tvq_mgmt *mgmt;
 	struct one one[NEW + 1];
+	bool absent;
 	unsigned int cut_offs;
 	bool mute;
 	bool limits_refused;
@@ -374,6 +376,11 @@ static struct virtio_driver test_driver = {
 
 /* --- the management device ------------------------------------------------ */
 
+static bool mgmt_present(void *link)
+{
+	return !the_bed->absent;
+}
+
 static bool mgmt_needs_reset(void *link)
 {
 	return false;
@@ -390,6 +397,7 @@ static unsigned int mgmt_num_vfs(void *link)
 }
 
 static const struct tvq_mgmt_ops mgmt_ops = {
+	.present = mgmt_present,
 	.needs_reset = mgmt_needs_reset,
 	.cut_off = mgmt_cut_off,
 	.num_vfs = mgmt_num_vfs,
@@ -1048,6 +1056,39 @@ static void failed_is_told_to_stop(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 1);
 }
 
+/* Without a command: nobody may have a reason to send one. */
+static void absence_is_noticed(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	mod_delayed_work(system_freezable_wq, &bed->mgmt->presence_work, 0);
+	flush_delayed_work(&bed->mgmt->presence_work);
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_dead(device(bed, 2)));
+	KUNIT_EXPECT_TRUE(test, delayed_work_pending(&bed->mgmt->presence_work));
+	bed->absent = true;
+	/* During a reset it may be away. */
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	mod_delayed_work(system_freezable_wq, &bed->mgmt->presence_work, 0);
+	flush_delayed_work(&bed->mgmt->presence_work);
+	KUNIT_EXPECT_EQ(test, bed->cut_offs, 0);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	mod_delayed_work(system_freezable_wq, &bed->mgmt->presence_work, 0);
+	flush_delayed_work(&bed->mgmt->presence_work);
+	KUNIT_EXPECT_EQ(test, bed->cut_offs, 1);
+	KUNIT_EXPECT_TRUE(test, tvq_device_is_dead(device(bed, 2)));
+	KUNIT_EXPECT_FALSE(test, delayed_work_pending(&bed->mgmt->presence_work));
+	/* It is looked for again when it has come back. */
+	bed->absent = false;
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	KUNIT_EXPECT_TRUE(test, delayed_work_pending(&bed->mgmt->presence_work));
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_dead(device(bed, 2)));
+}
+
 /* --- the admin virtqueue -------------------------------------------------- */
 
 static int get_member(struct bed *bed, unsigned int id)
@@ -1279,6 +1320,7 @@ static struct kunit_case power_cases[] = {
 	KUNIT_CASE(driver_unbound_in_reset),
 	KUNIT_CASE(driver_bound_in_reset),
 	KUNIT_CASE(failed_is_told_to_stop),
+	KUNIT_CASE(absence_is_noticed),
 	KUNIT_CASE(unbound_asleep),
 	KUNIT_CASE(mute_is_reset),
 	KUNIT_CASE(wrong_offers),
