@@ -21,7 +21,7 @@ DRIVER = "drivers/virtio_tvq/"
 # each of which the rule has to find.
 Rule = namedtuple("Rule", "name why files but pattern raw faults")
 
-PERSONALITY = r"(virtio|mdev\w*)\.c$"
+PERSONALITY = r"(virtio|blk|mdev\w*)\.c$"
 CALL = r"\s*\("
 
 
@@ -94,7 +94,7 @@ RULES = [
          "only the link touches the function's rings; the rings of managed "
          "devices are the virtio personality's, and how one is made differs "
          "between kernels",
-         r"(?!(pci|virtio)\.c$|compat\.h$)",
+         r"(?!(pci|virtio|blk)\.c$|compat\.h$)",
          r"\b(virtqueue|vring)_\w+" + CALL,
          [fault("mgmt.c", "virtqueue_kick(vq);"),
           fault("bus.c", "vring_del_virtqueue(vq);")]),

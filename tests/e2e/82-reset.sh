@@ -202,8 +202,7 @@ for ((i = 0; i < 3; i++)); do
 done
 works "creation meanwhile"
 
-# needs_reset NAME: the device says so. Requests in flight would hang the disk:
-# virtio_blk waits for them for ever, as it does with virtio-pci.
+# needs_reset NAME: the device says so. With requests in flight: 62-dead-disk.
 needs_reset()
 {
 	host device 0 ctl needs-reset "$1"
