@@ -108,7 +108,7 @@ static void tvq_device_posted(void *ctx, int err)
 {
 	struct tvq_device *tdev = ctx;
 
-	if (err)
+	if (err && !test_bit(TVQ_DEVICE_LAPSED, &tdev->flags))
 		tvq_device_fail(tdev);
 	tvq_device_post_end(tdev);
 }
@@ -116,6 +116,9 @@ static void tvq_device_posted(void *ctx, int err)
 /* The result of a command that the device ought to have taken. */
 static int tvq_device_check(struct tvq_device *tdev, int err)
 {
+	/* It was reset meanwhile. */
+	if (test_bit(TVQ_DEVICE_LAPSED, &tdev->flags))
+		return err;
 	if (err == -ETIMEDOUT || err == -EIO || err == -EPROTO)
 		tvq_device_fail(tdev);
 	return err;
@@ -188,20 +191,44 @@ void tvq_device_cut_off(struct tvq_device *tdev)
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_device_cut_off);
 
-/**
- * tvq_device_quiet() - the device does not access memory any more
- * @tdev: managed device
- *
- * Its personality is told.
- *
- * Context: process, may sleep.
- */
-void tvq_device_quiet(struct tvq_device *tdev)
+/* The device does not access memory any more. */
+static void tvq_device_tell_quiet(struct tvq_device *tdev)
 {
 	mutex_lock(&tdev->drv_lock);
 	if (tdev->drv && tdev->drv->quiet)
 		tdev->drv->quiet(tdev);
 	mutex_unlock(&tdev->drv_lock);
+}
+
+/**
+ * tvq_device_lost() - the function was reset, and so was this device
+ * @tdev: managed device
+ *
+ * If it has not been frozen, its driver may be waiting for an answer, taking the device up
+ * or letting go of it just now: none will come. Until the driver begins anew, by a
+ * reset, the device is not asked for anything, since it knows of nothing.
+ *
+ * Context: process, may sleep.
+ */
+void tvq_device_lost(struct tvq_device *tdev)
+{
+	if (test_bit(TVQ_DEVICE_FROZEN, &tdev->flags))
+		return;
+	set_bit(TVQ_DEVICE_LAPSED, &tdev->flags);
+	if (test_bit(TVQ_DEVICE_RECOVERING, &tdev->flags))
+		set_bit(TVQ_DEVICE_AGAIN, &tdev->flags);
+	mutex_lock(&tdev->drv_lock);
+	if (tdev->drv && tdev->drv->failed)
+		tdev->drv->failed(tdev);
+	mutex_unlock(&tdev->drv_lock);
+	tvq_device_tell_quiet(tdev);
+}
+
+/* Is it of no use to ask the device for what its driver wants? */
+static bool tvq_device_is_void(struct tvq_device *tdev)
+{
+	return tvq_device_is_dead(tdev) ||
+	       test_bit(TVQ_DEVICE_LAPSED, &tdev->flags);
 }
 
 /**
@@ -233,8 +260,10 @@ static int tvq_device_do_reset(struct tvq_device *tdev)
 	int err = 0;
 
 	lockdep_assert_held(&tdev->lock);
-	if (tdev->pristine)
+	if (tdev->pristine) {
+		clear_bit(TVQ_DEVICE_LAPSED, &tdev->flags);
 		return 0;
+	}
 	tvq_irq_live(tdev, false);
 	/*
 	 * Commands of one device are executed in order: these end before. One that was
@@ -257,6 +286,7 @@ static int tvq_device_do_reset(struct tvq_device *tdev)
 	if (err)
 		return tvq_device_check(tdev, err);
 	tvq_device_is_reset(tdev);
+	clear_bit(TVQ_DEVICE_LAPSED, &tdev->flags);
 	return 0;
 }
 
@@ -300,7 +330,7 @@ static void tvq_device_quiet_work(struct work_struct *work)
 		err = -EAGAIN;
 	mutex_unlock(&tdev->lock);
 	if (!err)
-		tvq_device_quiet(tdev);
+		tvq_device_tell_quiet(tdev);
 }
 
 /**
@@ -318,7 +348,7 @@ int tvq_device_negotiate(struct tvq_device *tdev, const u64 *features,
 			 u8 status, u8 *result)
 {
 	guard(mutex)(&tdev->lock);
-	if (tvq_device_is_dead(tdev))
+	if (tvq_device_is_void(tdev))
 		return -EIO;
 	tdev->pristine = false;
 	return tvq_device_check(tdev, tvq_cmd_negotiate(tdev->cmdq, tdev->id,
@@ -342,7 +372,7 @@ int tvq_device_post_status(struct tvq_device *tdev, u8 status)
 	int err;
 
 	guard(mutex)(&tdev->lock);
-	if (tvq_device_is_dead(tdev))
+	if (tvq_device_is_void(tdev))
 		return -EIO;
 	tdev->pristine = false;
 	tvq_device_post_begin(tdev);
@@ -376,7 +406,7 @@ int tvq_device_setup_vqs(struct tvq_device *tdev,
 	int err;
 
 	guard(mutex)(&tdev->lock);
-	if (tvq_device_is_dead(tdev))
+	if (tvq_device_is_void(tdev))
 		return -EIO;
 	msis = kcalloc(max_t(unsigned int, tdev->num_vectors, 1),
 		       sizeof(*msis), GFP_KERNEL);
@@ -405,7 +435,7 @@ int tvq_device_enable_vq(struct tvq_device *tdev,
 			 const struct tvq_vq_setup *vq, u16 config_vector)
 {
 	guard(mutex)(&tdev->lock);
-	if (tvq_device_is_dead(tdev))
+	if (tvq_device_is_void(tdev))
 		return -EIO;
 	return tvq_device_check(tdev, tvq_cmd_setup(tdev->cmdq, tdev->id, vq, 1,
 						    NULL, 0, config_vector));
@@ -423,7 +453,7 @@ EXPORT_SYMBOL_GPL(tvq_device_enable_vq);
 int tvq_device_reset_vq(struct tvq_device *tdev, u16 index)
 {
 	guard(mutex)(&tdev->lock);
-	if (tvq_device_is_dead(tdev))
+	if (tvq_device_is_void(tdev))
 		return -EIO;
 	return tvq_device_check(tdev, tvq_cmd_reset_vq(tdev->cmdq, tdev->id,
 						       index));
@@ -927,10 +957,13 @@ static void tvq_device_recover_work(struct work_struct *work)
 	if (test_bit(TVQ_DEVICE_FROZEN, &tdev->flags)) {
 		/* Another reset was faster, and its thaw does it. */
 		err = 0;
-	} else if (tdev->dev.driver) {
+	} else if (tdev->dev.driver &&
+		   !test_and_clear_bit(TVQ_DEVICE_AGAIN, &tdev->flags)) {
 		err = tvq_device_let_go(tdev, false);
 		if (!err)
 			tvq_device_take_up(tdev, false);
+		/* If that was too early, it can be done once more. */
+		clear_bit(TVQ_DEVICE_AGAIN, &tdev->flags);
 	}
 	device_unlock(&tdev->dev);
 	if (err) {

@@ -26,7 +26,7 @@ int tvq_device_freeze(struct tvq_device *tdev, bool sleep);
 void tvq_device_thaw(struct tvq_device *tdev);
 void tvq_device_abandon(struct tvq_device *tdev);
 void tvq_device_cut_off(struct tvq_device *tdev);
-void tvq_device_quiet(struct tvq_device *tdev);
+void tvq_device_lost(struct tvq_device *tdev);
 
 int tvq_bus_init(void);
 void tvq_bus_exit(void);

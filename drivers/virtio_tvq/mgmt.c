@@ -900,16 +900,15 @@ void tvq_mgmt_link_down(struct tvq_mgmt *mgmt)
 {
 	struct tvq_device *tdev = NULL;
 
+	/* Before commands fail: it is not the devices that fail them. */
+	while ((tdev = tvq_mgmt_next(mgmt, tdev, true)))
+		tvq_device_lost(tdev);
 	/*
 	 * If the queue was found broken a moment ago, and tvq_mgmt_fail() is still to
 	 * come, it must not cut the function off that works again.
 	 */
 	tvq_cmdq_halt(mgmt->cmdq);
 	tvq_admin_halt(mgmt->admin);
-
-	/* Somebody may be waiting for one that had failed, and answered no RESET. */
-	while ((tdev = tvq_mgmt_next(mgmt, tdev, true)))
-		tvq_device_quiet(tdev);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_link_down);
 

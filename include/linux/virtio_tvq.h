@@ -40,6 +40,8 @@ enum tvq_device_flags {
 	TVQ_DEVICE_FROZEN,	/* between tvq_device_freeze() and tvq_device_thaw() */
 	TVQ_DEVICE_THAWING,	/* at the end of that: the function answers again */
 	TVQ_DEVICE_RECOVERING,	/* what was not frozen is taken into use again */
+	TVQ_DEVICE_LAPSED,	/* was reset while a driver had it; its reset clears this */
+	TVQ_DEVICE_AGAIN,	/* and its driver was being bound just then */
 };
 
 /**
@@ -120,7 +122,8 @@ struct tvq_device {
  * @config_changed: the device changed its configuration space, and the
  *	cached copy is new; or DEVICE_NEEDS_RESET is set in @status
  * @failed: the device does not answer any more: a command has missed its
- *	deadline or it went away. Comes once, and once again after each @thaw
+ *	deadline, it went away, or its function was reset before it had let go.
+ *	Its queues are dead until its reset
  * @quiet: after @failed or DEVICE_NEEDS_RESET: it is certain by now that the device
  *	does not access memory any more, so what it has not given back, and its
  *	users wait for, can be ended. May come several times, or never where a

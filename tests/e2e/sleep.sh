@@ -113,10 +113,11 @@ sleep_written()
 
 	for cpu in 0 1; do
 		n=$(cat /run/done$cpu)
-		wait_for 20 sleep_beyond $cpu "$n" || {
-			ps -C dd -o pid,stat,psr,wchan:32,args || true
-			tail /sys/block/vd*/inflight
+		wait_for 60 sleep_beyond $cpu "$n" || {
+			echo l >/proc/sysrq-trigger
 			echo w >/proc/sysrq-trigger
+			ps -eo pid,stat,psr,wchan:32,args | tail -n 30
+			tail /sys/block/vd*/inflight
 			fail "writer $cpu does not go on"
 		}
 	done

@@ -53,6 +53,7 @@
  * @prepares: of reset_prepare
  * @dones: of reset_done
  * @resets: commands RESET for it
+ * @begun: calls of probe, as soon as they begin
  * @slow: if set, what probe waits for
  * @stuck: if set, what the driver waits for before it lets go, in any way
  */
@@ -70,6 +71,7 @@ struct one {
 	unsigned int prepares;
 	unsigned int dones;
 	unsigned int resets;
+	unsigned int begun;
 	struct completion *slow;
 	struct completion *stuck;
 };
@@ -285,6 +287,7 @@ static int test_probe(struct virtio_device *vdev)
 {
 	struct one *one = to_one(vdev);
 
+	WRITE_ONCE(one->begun, one->begun + 1);
 	if (one->slow)
 		wait_for_completion(one->slow);
 	one->probes++;
@@ -1089,6 +1092,44 @@ static void absence_is_noticed(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, tvq_device_is_dead(device(bed, 2)));
 }
 
+/*
+ * What a driver that is being bound has agreed upon with its device is void when the
+ * function is reset: its commands fail at once, the device does not, and it is bound
+ * anew.
+ */
+static void reset_in_recovery(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = device(bed, 2);
+	DECLARE_COMPLETION_ONSTACK(go_on);
+
+	/* One that can't be frozen is bound again. */
+	bed->one[2].freeze_err = -EBUSY;
+	tvq_device_fail(tdev);
+	flush_work(&tdev->fail_work);
+	flush_work(&tdev->quiet_work);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	bed->one[2].slow = &go_on;
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	while (READ_ONCE(bed->one[2].begun) < 2)
+		usleep_range(1000, 2000);
+
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	KUNIT_EXPECT_TRUE(test, test_bit(TVQ_DEVICE_LAPSED, &tdev->flags));
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	KUNIT_EXPECT_EQ(test, tvq_device_post_status(tdev, 15), -EIO);
+	KUNIT_EXPECT_EQ(test, tvq_device_reset_vq(tdev, 0), -EIO);
+	bed->one[2].slow = NULL;
+	complete(&go_on);
+	settle(bed);
+	KUNIT_EXPECT_EQ(test, bed->one[2].probes, 3);
+	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 2);
+	KUNIT_EXPECT_FALSE(test, test_bit(TVQ_DEVICE_LAPSED, &tdev->flags));
+	expect_runs(test, 2);
+}
+
 /* --- the admin virtqueue -------------------------------------------------- */
 
 static int get_member(struct bed *bed, unsigned int id)
@@ -1321,6 +1362,7 @@ static struct kunit_case power_cases[] = {
 	KUNIT_CASE(driver_bound_in_reset),
 	KUNIT_CASE(failed_is_told_to_stop),
 	KUNIT_CASE(absence_is_noticed),
+	KUNIT_CASE(reset_in_recovery),
 	KUNIT_CASE(unbound_asleep),
 	KUNIT_CASE(mute_is_reset),
 	KUNIT_CASE(wrong_offers),
