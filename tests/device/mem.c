@@ -37,11 +37,19 @@ struct mem_window {
 
 /*
  * A client that shortens the file behind a window makes accesses to it fail with
- * SIGBUS. They are let through to memory that nobody sees. The thread that is hit
+ * SIGBUS, and so does one whose file is of huge pages when there are none left. They
+ * are let through to memory that nobody sees: a page of it or, where a page is larger
+ * than that, all of the file. The thread that is hit
  * is in a section, or the socket thread, so the list of files does not change. It
  * works on the memory of one client at a time, this one.
  */
 static __thread struct mem *mine;
+
+static bool replace(void *at, uint64_t size)
+{
+	return mmap(at, size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
+}
 
 static void handle_sigbus(int sig, siginfo_t *info, void *context)
 {
@@ -51,8 +59,7 @@ static void handle_sigbus(int sig, siginfo_t *info, void *context)
 	for (file = mine ? mine->files : NULL; file; file = file->next) {
 		if (at < file->base || at >= file->base + file->size)
 			continue;
-		if (mmap(page, 4096, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
+		if (replace(page, 4096) || replace(file->base, file->size))
 			return;
 	}
 	/* Nothing of ours: the access is repeated, and ends the process. */

@@ -355,11 +355,17 @@ void vfu_irq_raise(struct vfu *vfu, unsigned int vector)
 	pthread_mutex_unlock(&vfu->irq_lock);
 }
 
+/*
+ * An eventfd that nobody reads gets full. Who sends an interrupt holds locks, and must not
+ * wait for a client.
+ */
 static void irq_set_fd(struct vfu_irq *irq, int fd)
 {
 	if (irq->fd >= 0)
 		close(irq->fd);
 	irq->fd = fd;
+	if (fd >= 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK))
+		log_warn("vfio-user: an interrupt's eventfd: %s", strerror(errno));
 }
 
 static void irqs_drop(struct vfu *vfu)
@@ -816,9 +822,11 @@ static void disconnect(struct vfu *vfu)
 	pthread_mutex_lock(&vfu->send_lock);
 	fd = vfu->fd;
 	vfu->fd = -1;
+	/* A megabyte, most of which was never touched. */
+	if (vfu->outstanding)
+		memset(vfu->pending, 0, 65536 * sizeof(*vfu->pending));
 	vfu->outstanding = 0;
 	vfu->num_stale = 0;
-	memset(vfu->pending, 0, 65536 * sizeof(*vfu->pending));
 	pthread_mutex_unlock(&vfu->send_lock);
 	vfu->ops->disconnected(vfu->dev);
 	irqs_drop(vfu);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -416,6 +417,51 @@ TEST(memory_that_is_cut_off)
 	CHECK(ring_wait(&m.ring[0], NULL, NULL));
 	CHECK_EQ(client_map(&d.c, 1ull << 40, GUEST_SIZE, 0), 0);
 	driver_exit(&d);
+}
+
+/* Memory of huge pages, of which this machine has none, most likely */
+TEST(memory_that_is_not_there)
+{
+	const struct vfu_dma_map map = { .argsz = sizeof(map), .flags = MEM_READ | MEM_WRITE,
+					 .address = 1ull << 40, .size = 4u << 20 };
+	static struct driver d;
+	struct managed m;
+	struct seg seg;
+	int fd;
+
+	driver_init(&d, NULL);
+	CHECK_EQ(create_simple(&d, 4, "", 0, &m), 0);
+	CHECK(bring_up(&m, 1, 16, 0));
+	fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+	CHECK(fd >= 0 && !ftruncate(fd, map.size));
+	CHECK_EQ(client_request(&d.c, VFU_DMA_MAP, &map, sizeof(map), &fd, 1, NULL, NULL), 0);
+	seg = (struct seg){ map.address + (2u << 20) - 4096, 8192, true };
+	ring_put(&m.ring[0], &seg, 1);
+	doorbell(&m, 0);
+	CHECK(ring_wait(&m.ring[0], NULL, NULL));
+	CHECK_EQ(client_unmap(&d.c, map.address, map.size), 0);
+	close(fd);
+	driver_exit(&d);
+}
+
+/* A client that does not read its interrupts, and lets who writes them wait */
+TEST(interrupts_that_nobody_reads)
+{
+	uint64_t full = UINT64_MAX - 1;
+	struct client c;
+	int fd;
+
+	client_init(&c, NULL);
+	CHECK(client_negotiate(&c));
+	fd = eventfd(0, EFD_CLOEXEC);
+	CHECK(write(fd, &full, sizeof(full)) == sizeof(full));
+	CHECK_EQ(set_irqs(&c, FD(TRIGGER), VFU_MSIX, 0, 1, &fd, 1, NULL, 0), 0);
+	CHECK_EQ(set_irqs(&c, NONE(TRIGGER), VFU_MSIX, 0, 1, NULL, 0, NULL, 0), 0);
+	CHECK_EQ(region_get(&c, VFU_CONFIG, 0, 2), TVQ_VENDOR);
+	/* Whoever waits there in spite of that, waits no longer. */
+	CHECK(read(fd, &full, sizeof(full)) == sizeof(full));
+	close(fd);
+	client_exit(&c);
 }
 
 /* Frames that are right around contents that are not. */
