@@ -6,15 +6,16 @@
 #include "pci.h"
 
 /*
- * Take the next chain off the ring. In the queue's thread, in a section of epoch.
- * Return: 1 if there was one, or 0.
+ * Take the next chain off the ring. In the queue's thread, in a section of epoch. A
+ * driver that makes available more than the ring holds, by not waiting for what it
+ * gets back, waits. Return: 1 if there was one, or 0.
  */
 int cmdq_pop(struct cmdq *q, struct vq_chain *chain, uint64_t epoch)
 {
 	int ret = 0;
 
 	pthread_mutex_lock(&q->lock);
-	if (q->epoch == epoch && !q->held && pci_running(q->pci)) {
+	if (q->epoch == epoch && !q->held && q->taken < q->vq.size && pci_running(q->pci)) {
 		ret = vq_pop(&q->vq, chain);
 		if (!ret && vq_enable_notify(&q->vq))
 			ret = vq_pop(&q->vq, chain);
@@ -22,6 +23,8 @@ int cmdq_pop(struct cmdq *q, struct vq_chain *chain, uint64_t epoch)
 			q->failed = true;
 			pci_needs_reset(q->pci);
 		}
+		if (ret > 0)
+			q->taken++;
 	}
 	pthread_mutex_unlock(&q->lock);
 	return ret > 0;
@@ -30,8 +33,11 @@ int cmdq_pop(struct cmdq *q, struct vq_chain *chain, uint64_t epoch)
 /* Give a chain back that was taken in an epoch. In a section of that. For any thread. */
 void cmdq_push(struct cmdq *q, const struct vq_chain *chain, uint32_t written, uint64_t epoch)
 {
+	bool full = false;
+
 	pthread_mutex_lock(&q->lock);
 	if (q->epoch == epoch) {
+		full = q->taken-- == q->vq.size;
 		vq_push(&q->vq, chain, written);
 		if (vq_should_notify(&q->vq))
 			pci_queue_interrupt(q->pci, q->vq.vector);
@@ -39,6 +45,8 @@ void cmdq_push(struct cmdq *q, const struct vq_chain *chain, uint32_t written, u
 			pci_needs_reset(q->pci);
 	}
 	pthread_mutex_unlock(&q->lock);
+	if (full)
+		cmdq_kick(q);
 }
 
 static void *cmdq_thread(void *arg)
@@ -91,6 +99,7 @@ int cmdq_enable(struct cmdq *q, const struct vq_setup *setup, uint16_t vector)
 	if (vq_addresses_ok(setup) && !vq_enable(&q->vq, setup)) {
 		q->vq.vector = vector;
 		q->epoch = mem_epoch(&q->pci->mem);
+		q->taken = 0;
 		q->failed = false;
 		q->held = false;
 		ret = 0;

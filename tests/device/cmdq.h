@@ -34,6 +34,7 @@ struct cmdq {
 	uint64_t epoch;			/* in which the queue was enabled */
 	bool failed;			/* the driver has been told that it is broken */
 	bool held;			/* nothing is taken from it */
+	uint16_t taken;			/* and not yet given back */
 };
 
 int cmdq_start(struct cmdq *q, struct pci *pci, uint16_t index, bool (*take)(struct cmdq *q));

@@ -962,6 +962,60 @@ static void sleep_in_worker(struct job *job)
 	free(job);
 }
 
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+static void wait_in_worker(struct job *job)
+{
+	pthread_mutex_lock(&gate);
+	pthread_mutex_unlock(&gate);
+	free(job);
+}
+
+static unsigned int taken(struct cmdq *q)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&q->lock);
+	n = q->taken;
+	pthread_mutex_unlock(&q->lock);
+	return n;
+}
+
+/* A driver that makes one buffer available again and again costs no more than a ring of them. */
+TEST(more_commands_than_the_ring_holds)
+{
+	struct cmdq *q = &d.c.tvq.transport.q;
+	struct job *job = calloc(1, sizeof(*job));
+	unsigned int size, i;
+	uint16_t head;
+
+	driver_init(&d, NULL);
+	size = d.ring.size;
+	CHECK_EQ(create_simple(&d, 4, "", 0, &m), 0);
+	job->run = wait_in_worker;
+	pthread_mutex_lock(&gate);
+	pthread_mutex_lock(&d.c.tvq.lock);
+	mailbox_post(&managed_find(&d.c.tvq, m.id)->mbox, job);
+	pthread_mutex_unlock(&d.c.tvq.lock);
+	head = post(&d, m.id, DEVICE(GET_STATUS), NULL, 0, 4);
+	for (i = 1; i < size; i++)
+		ring_avail(&d.ring, head);
+	driver_kick(&d);
+	SOON(&d.c, taken(q) == size);
+	for (i = 0; i < size / 2; i++)
+		ring_avail(&d.ring, head);
+	driver_kick(&d);
+	settle(&d.c, 0.05);
+	CHECK_EQ(taken(q), size);
+	/* What waited is taken when there is room, without another notification. */
+	pthread_mutex_unlock(&gate);
+	SOON(&d.c, ring_used_idx(&d.ring) == d.ring.avail);
+	CHECK_EQ(taken(q), 0);
+	d.ring.used = d.ring.avail;
+	CHECK_EQ(cmd(0, MGMT(NOP), NULL, 0, 4), 0);
+	driver_exit(&d);
+}
+
 /* A backend that takes long: the other devices, and the function, do not notice. */
 TEST(a_slow_device_delays_nobody_else)
 {
