@@ -16,6 +16,9 @@ help:
 	@echo 'make check-admin [KERNEL=...]           what concerns admin virtqueues of all these'
 	@echo 'make check-parity [KERNEL=...] [TESTS=...]'
 	@echo '                                        managed devices against virtio-pci'
+	@echo 'make check-fuzz                         fuzzing of the reference device, shortly'
+	@echo 'make fuzz [FUZZ_SECONDS=600]            the same, for so long'
+	@echo 'make fuzz-replay INPUT=FILE             one input, with the log of the device'
 	@echo 'make modules [KERNEL=...]               kernel modules, in build/KERNEL/modules'
 	@echo 'make device                             the reference device, build/device'
 	@echo 'make vm-shell [KERNEL=...] [DEVICES=N]  a prompt in a guest'
@@ -29,7 +32,7 @@ demo:
 check:
 	@scripts/check
 
-check-style check-testbed check-device check-kunit:
+check-style check-testbed check-device check-kunit check-fuzz:
 	@scripts/check $(@:check-%=%)
 
 check-e2e:
@@ -41,6 +44,13 @@ check-admin:
 
 check-parity:
 	@scripts/check-parity $(kernel_option) $(TESTS)
+
+FUZZ_SECONDS ?= 600
+fuzz:
+	@scripts/fuzz --seconds $(FUZZ_SECONDS)
+
+fuzz-replay:
+	@scripts/fuzz --replay "$(INPUT)"
 
 modules device:
 	@scripts/build $(kernel_option) $@
@@ -56,4 +66,4 @@ clean:
 	rm -rf build
 
 .PHONY: help demo check check-style check-testbed check-device check-kunit \
-	check-e2e check-admin check-parity modules device vm-shell debug-kernel clean
+	check-fuzz fuzz fuzz-replay check-e2e check-admin check-parity modules device vm-shell debug-kernel clean

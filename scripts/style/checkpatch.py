@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 KERNEL = ("drivers", "include", "tests/kunit")
-USER = ("tests/device",)
+USER = ("tests/device", "tests/fuzz")
 
 # (files, type, what checkpatch says or the line has, the reason)
 IGNORED = (
@@ -45,6 +45,10 @@ IGNORED = (
      "expected answers, which are not messages that one would look for"),
     ("tests/device/check/*", "STATIC_CONST_CHAR_ARRAY", "",
      "execv() wants pointers to char"),
+    ("tests/fuzz/*", "CAMELCASE", "LLVMFuzzer",
+     "names that libFuzzer has"),
+    ("tests/fuzz/fibers.c", "USE_NEGATIVE_ERRNO", "EAGAIN",
+     "what pthread_create() returns"),
 )
 
 # Types that want what userspace does not have.
