@@ -10,6 +10,7 @@
 #include <linux/device.h>
 #include <linux/ktime.h>
 #include <linux/rwsem.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/unaligned.h>
@@ -25,6 +26,13 @@
 
 /* Pause before a command is tried again, because the device asks for that. */
 #define TVQ_ADMIN_RETRY_MS	10
+
+/*
+ * Deadlines in milliseconds. Who stops a device waits for what it has taken from its
+ * queues; the command that asks whether a queue still works waits for nothing.
+ */
+#define TVQ_ADMIN_TIMEOUT_MS	30000
+#define TVQ_ADMIN_NOOP_MS	10000
 
 /* Where a list of commands ends that has our own opcodes. */
 #define TVQ_ADMIN_OWN		VIRTIO_TVQ_ADMIN_CMD_MEMBER_GET
@@ -301,6 +309,7 @@ static int tvq_admin_exec_locked(struct tvq_admin *admin, struct tvq_msg *msg)
 
 	msg->priv = vq;
 	msg->done = tvq_admin_exec_done;
+	msg->timeout_ms = admin->timeout_ms;
 	for (;;) {
 		trace_tvq_admin_post(admin->dev, vq - admin->vqs,
 				     le16_to_cpu(hdr->group_type),
@@ -370,7 +379,7 @@ struct tvq_admin *tvq_admin_create(const struct tvq_admin_params *params)
 	const struct virtio_admin_cmd_hdr noop = {};
 	struct tvq_xfer_params xfer = {
 		.ops = params->ops,
-		.timeout_ms = params->timeout_ms,
+		.timeout_ms = params->timeout_ms ?: TVQ_ADMIN_NOOP_MS,
 		.noop = &noop,
 		.noop_len = sizeof(noop),
 		.noop_in_len = sizeof(struct virtio_admin_cmd_status),
@@ -391,7 +400,7 @@ struct tvq_admin *tvq_admin_create(const struct tvq_admin_params *params)
 		return ERR_PTR(-ENOMEM);
 	admin->num_vqs = params->num_queues;
 	admin->dev = params->dev;
-	admin->timeout_ms = params->timeout_ms;
+	admin->timeout_ms = params->timeout_ms ?: TVQ_ADMIN_TIMEOUT_MS;
 	init_rwsem(&admin->lock);
 	for (i = 0; i < admin->num_vqs; i++) {
 		struct tvq_admin_vq *vq = &admin->vqs[i];
@@ -498,6 +507,24 @@ void tvq_admin_revive(struct tvq_admin *admin)
 		tvq_xfer_revive(admin->vqs[i].x);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_admin_revive);
+
+/**
+ * tvq_admin_show() - how the queues are doing, in words: a line for each
+ * @admin: the commands, or NULL
+ * @m: where to
+ *
+ * Context: process.
+ */
+void tvq_admin_show(struct tvq_admin *admin, struct seq_file *m)
+{
+	unsigned int i;
+
+	for (i = 0; admin && i < admin->num_vqs; i++) {
+		seq_printf(m, "admin%u ", i);
+		tvq_xfer_show(admin->vqs[i].x, m);
+	}
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_admin_show);
 
 /**
  * tvq_admin_list_query() - LIST_QUERY

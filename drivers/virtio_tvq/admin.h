@@ -28,6 +28,7 @@
 #include "link.h"
 
 struct device;
+struct seq_file;
 struct tvq_admin;
 
 /* Neither part of a command is longer, nor the parts of a member together. */
@@ -94,7 +95,7 @@ union tvq_member_value {
  * @ops: link of all queues
  * @queues: the queues
  * @num_queues: how many, 1 or more
- * @timeout_ms: deadline of a command
+ * @timeout_ms: deadline of a command, or 0 for the default
  * @dev: for messages and traces
  */
 struct tvq_admin_params {
@@ -111,6 +112,7 @@ void tvq_admin_interrupt(struct tvq_admin *admin, unsigned int queue);
 void tvq_admin_break(struct tvq_admin *admin);
 void tvq_admin_halt(struct tvq_admin *admin);
 void tvq_admin_revive(struct tvq_admin *admin);
+void tvq_admin_show(struct tvq_admin *admin, struct seq_file *m);
 
 int tvq_admin_list_query(struct tvq_admin *admin, u16 group,
 			 struct tvq_admin_list *list);

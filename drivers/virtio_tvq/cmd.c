@@ -22,6 +22,9 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
+/* Deadline of commands that change what is there already, in milliseconds. */
+#define TVQ_CMD_TIMEOUT_MS	10000
+
 /* Every device takes and gives this much (LIMITS, command_*_max). */
 #define TVQ_CMD_MIN_MAX		4096u
 
@@ -33,9 +36,21 @@ static_assert(sizeof(struct virtio_tvq_hdr) +
 	      TVQ_CMD_MSI_MAX * sizeof(struct virtio_tvq_msi_entry) <=
 	      TVQ_CMD_MIN_MAX);
 
+/*
+ * Deadlines by class, in milliseconds: creation may have to make what a disk is kept
+ * in, and the others are about what is there.
+ */
+static const unsigned int tvq_cmd_timeout_ms[] = {
+	[VIRTIO_TVQ_CLASS_MGMT] = 30000,
+	[VIRTIO_TVQ_CLASS_DEVICE] = TVQ_CMD_TIMEOUT_MS,
+	[VIRTIO_TVQ_CLASS_VQ] = TVQ_CMD_TIMEOUT_MS,
+	[VIRTIO_TVQ_CLASS_MSI] = TVQ_CMD_TIMEOUT_MS,
+};
+
 struct tvq_cmdq {
 	struct tvq_xfer *x;
 	struct device *dev;
+	unsigned int timeout_ms;
 	/* Room for a reply; written by the first tvq_cmd_limits() after a reset. */
 	u32 in_max;
 	u32 out_max;
@@ -193,6 +208,28 @@ lie:
 	return -EPROTO;
 }
 
+/**
+ * tvq_cmdq_timeout_ms() - the deadline of a command
+ * @q: the queue
+ * @class: its class
+ *
+ * Context: any.
+ * Return: milliseconds.
+ */
+VISIBLE_IF_KUNIT unsigned int tvq_cmdq_timeout_ms(const struct tvq_cmdq *q,
+						  u16 class)
+{
+	return q->timeout_ms ?: tvq_cmd_timeout_ms[class];
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_cmdq_timeout_ms);
+
+static void tvq_cmd_deadline(struct tvq_cmdq *q, struct tvq_msg *msg)
+{
+	const struct virtio_tvq_hdr *hdr = msg->out;
+
+	msg->timeout_ms = tvq_cmdq_timeout_ms(q, le16_to_cpu(hdr->class));
+}
+
 static void tvq_cmd_exec_done(struct tvq_msg *msg)
 {
 	tvq_cmd_trace_done(msg->priv, msg);
@@ -208,6 +245,7 @@ static int tvq_cmd_exec(struct tvq_cmdq *q, struct tvq_msg *msg, size_t in_min,
 		return -EMSGSIZE;
 	msg->priv = q;
 	msg->done = tvq_cmd_exec_done;
+	tvq_cmd_deadline(q, msg);
 	tvq_cmd_trace_post(q, msg, true);
 	err = tvq_xfer_exec(q->x, msg);
 	if (err)
@@ -242,6 +280,7 @@ static int tvq_cmd_post(struct tvq_cmdq *q, struct tvq_msg *msg, gfp_t gfp,
 	post->ctx = ctx;
 	msg->priv = post;
 	msg->done = tvq_cmd_post_done;
+	tvq_cmd_deadline(q, msg);
 	tvq_cmd_trace_post(q, msg, false);
 	err = tvq_xfer_submit(q->x, msg);
 	if (err)
@@ -256,7 +295,7 @@ out:
  * @ops: what carries them
  * @link: argument of @ops
  * @slots: commands that the ring holds
- * @timeout_ms: deadline of a command
+ * @timeout_ms: deadline of a command, or 0 for that of its class
  * @dev: for messages and traces
  * @broken: called once, in process context, when the queue was declared broken
  * @priv: argument of @broken
@@ -277,7 +316,7 @@ struct tvq_cmdq *tvq_cmdq_create(const struct tvq_link_ops *ops, void *link,
 		.ops = ops,
 		.link = link,
 		.slots = slots,
-		.timeout_ms = timeout_ms,
+		.timeout_ms = timeout_ms ?: TVQ_CMD_TIMEOUT_MS,
 		.noop = &noop,
 		.noop_len = sizeof(noop),
 		.noop_in_len = sizeof(__le32) + sizeof(struct virtio_tvq_error),
@@ -290,6 +329,7 @@ struct tvq_cmdq *tvq_cmdq_create(const struct tvq_link_ops *ops, void *link,
 	if (!q)
 		return ERR_PTR(-ENOMEM);
 	q->dev = dev;
+	q->timeout_ms = timeout_ms;
 	q->in_max = TVQ_CMD_MIN_MAX;
 	q->out_max = TVQ_CMD_MIN_MAX;
 	q->x = tvq_xfer_create(&params);
@@ -385,6 +425,20 @@ bool tvq_cmdq_is_broken(struct tvq_cmdq *q)
 	return tvq_xfer_is_broken(q->x);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_cmdq_is_broken);
+
+/**
+ * tvq_cmdq_show() - how the queue is doing, in words
+ * @q: the queue
+ * @m: where to
+ *
+ * Context: process.
+ */
+void tvq_cmdq_show(struct tvq_cmdq *q, struct seq_file *m)
+{
+	seq_puts(m, "transport ");
+	tvq_xfer_show(q->x, m);
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_cmdq_show);
 
 /**
  * tvq_cmd_nop() - MGMT NOP

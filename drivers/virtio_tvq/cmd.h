@@ -17,6 +17,7 @@
 
 #include "link.h"
 
+struct seq_file;
 struct tvq_cmdq;
 struct tvq_vq_setup;
 
@@ -155,6 +156,7 @@ void tvq_cmdq_break(struct tvq_cmdq *q);
 void tvq_cmdq_halt(struct tvq_cmdq *q);
 void tvq_cmdq_revive(struct tvq_cmdq *q);
 bool tvq_cmdq_is_broken(struct tvq_cmdq *q);
+void tvq_cmdq_show(struct tvq_cmdq *q, struct seq_file *m);
 
 bool tvq_name_valid(const char *name);
 
@@ -188,5 +190,9 @@ int tvq_cmd_post_notify(struct tvq_cmdq *q, u64 id, u32 data,
 int tvq_cmd_post_msi(struct tvq_cmdq *q, u64 id, u16 first, u16 count,
 		     const struct tvq_msi *msis, gfp_t gfp,
 		     tvq_cmd_done_t done, void *ctx);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+unsigned int tvq_cmdq_timeout_ms(const struct tvq_cmdq *q, u16 class);
+#endif
 
 #endif /* _VIRTIO_TVQ_CMD_H */

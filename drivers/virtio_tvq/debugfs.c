@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * virtio_tvq/tvq<N>-<device_id>/ in debugfs: how a script gets at the device parts of
- * a managed device. Described in Documentation/driver.rst.
+ * In debugfs, virtio_tvq/tvq<N>-<device_id>/: how a script gets at the device parts of
+ * a managed device; and virtio_tvq/tvq<N>/: what has become of commands. Described in
+ * Documentation/driver.rst.
  */
 #include <linux/debugfs.h>
 #include <linux/fs.h>
@@ -133,6 +134,45 @@ static const struct file_operations tvq_parts_fops = {
 	.llseek = default_llseek,
 	.release = parts_release,
 };
+
+static int commands_show(struct seq_file *m, void *v)
+{
+	struct tvq_mgmt *mgmt = m->private;
+
+	tvq_cmdq_show(mgmt->cmdq, m);
+	tvq_admin_show(mgmt->admin, m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(commands);
+
+/**
+ * tvq_debugfs_add_mgmt() - make the files of a management device
+ * @mgmt: management device
+ *
+ * Context: process, may sleep.
+ */
+void tvq_debugfs_add_mgmt(struct tvq_mgmt *mgmt)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "tvq%d", mgmt->index);
+	mgmt->debugfs = debugfs_create_dir(name, tvq_debugfs_root);
+	debugfs_create_file("commands", 0400, mgmt->debugfs, mgmt,
+			    &commands_fops);
+}
+
+/**
+ * tvq_debugfs_remove_mgmt() - take the files of a management device away
+ * @mgmt: management device
+ *
+ * Waits for those who are in one of them.
+ *
+ * Context: process, may sleep.
+ */
+void tvq_debugfs_remove_mgmt(struct tvq_mgmt *mgmt)
+{
+	debugfs_remove(mgmt->debugfs);
+}
 
 /**
  * tvq_debugfs_add() - make the files of a managed device

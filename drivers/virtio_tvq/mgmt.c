@@ -750,6 +750,7 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 		err = -ENOMEM;
 		goto err_kobj;
 	}
+	tvq_debugfs_add_mgmt(mgmt);
 	return mgmt;
 
 err_kobj:
@@ -1089,6 +1090,7 @@ void tvq_mgmt_destroy(struct tvq_mgmt *mgmt)
 {
 	cancel_work_sync(&mgmt->scan_work);
 	WARN_ON(!xa_empty(&mgmt->devices));
+	tvq_debugfs_remove_mgmt(mgmt);
 	kobject_put(mgmt->by_name);
 	kobject_del(&mgmt->kobj);
 	tvq_irq_domain_remove(mgmt->domain);

@@ -59,6 +59,7 @@ struct tvq_device;
  * @leave_wq: takes off the bus what the other side has taken away; a driver may
  *	never let go, which holds up nothing else
  * @noio_flags: of the task that resets the function
+ * @debugfs: its directory there
  */
 struct tvq_mgmt {
 	struct kobject kobj;
@@ -89,6 +90,7 @@ struct tvq_mgmt {
 	struct delayed_work presence_work;
 	struct workqueue_struct *leave_wq;
 	unsigned int noio_flags;
+	struct dentry *debugfs;
 };
 
 /**
@@ -119,7 +121,7 @@ struct tvq_mgmt_ops {
  * @num_admin: how many, or 0
  * @ops: what else the function can do
  * @link: argument of @ops
- * @timeout_ms: default deadline of a command
+ * @timeout_ms: deadline of a command, or 0 for those of the commands
  * @doorbells: mapping of the doorbell pages, or NULL
  * @doorbells_offset: where in the BAR it begins
  * @doorbells_len: its length in bytes
@@ -200,6 +202,8 @@ bool tvq_pci_admin_fits(u16 index, u16 num, u16 num_queues, u16 transport);
 /* debugfs.c */
 void tvq_debugfs_init(void);
 void tvq_debugfs_exit(void);
+void tvq_debugfs_add_mgmt(struct tvq_mgmt *mgmt);
+void tvq_debugfs_remove_mgmt(struct tvq_mgmt *mgmt);
 void tvq_debugfs_add(struct tvq_device *tdev);
 void tvq_debugfs_remove(struct tvq_device *tdev);
 

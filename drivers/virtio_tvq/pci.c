@@ -43,10 +43,10 @@ enum tvq_pci_vector {
 #define TVQ_PCI_VQ_TRANSPORT	0
 #define TVQ_PCI_VQ_ADMIN	1
 
-static unsigned int timeout_ms = 10000;
+static unsigned int timeout_ms;
 module_param(timeout_ms, uint, 0444);
 MODULE_PARM_DESC(timeout_ms,
-		 "Deadline of a command in milliseconds, 10 to 600000 (default 10000)");
+		 "Deadline of a command in milliseconds, 10 to 600000 (default 0: 10000, or 30000 for commands that create, destroy or list devices, and for admin commands)");
 
 /**
  * struct tvq_pci_vq - a virtqueue of the function
@@ -826,7 +826,7 @@ static int tvq_pci_up(struct tvq_pci *tp)
 		.link_ops = &tvq_pci_link_ops,
 		.ops = &tvq_pci_mgmt_ops,
 		.link = tp,
-		.timeout_ms = clamp(timeout_ms, 10u, 600000u),
+		.timeout_ms = timeout_ms ? clamp(timeout_ms, 10u, 600000u) : 0,
 	};
 	unsigned int i;
 	int err;

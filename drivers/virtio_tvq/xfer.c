@@ -11,6 +11,7 @@
 #include <linux/lockdep.h>
 #include <linux/math.h>
 #include <linux/mm.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
@@ -394,6 +395,7 @@ static void tvq_xfer_advance(struct tvq_xfer *x, struct tvq_batch *batch)
 			break;
 		if (tvq_msg_expired(msg)) {
 			batch->expired++;
+			x->stats.expired++;
 			err = -ETIMEDOUT;
 		} else {
 			err = tvq_slot_post(x, msg);
@@ -491,6 +493,7 @@ static void tvq_xfer_expire(struct tvq_xfer *x, struct tvq_batch *batch)
 		if (!tvq_msg_expired(msg))
 			continue;
 		batch->expired++;
+		x->stats.expired++;
 		quarantined = true;
 		tvq_slot_quarantine(x, msg, -ETIMEDOUT, batch);
 	}
@@ -498,6 +501,7 @@ static void tvq_xfer_expire(struct tvq_xfer *x, struct tvq_batch *batch)
 		if (!tvq_msg_expired(msg))
 			continue;
 		batch->expired++;
+		x->stats.expired++;
 		x->stats.waiting--;
 		tvq_msg_finish(x, msg, -ETIMEDOUT, batch);
 	}
@@ -844,3 +848,22 @@ void tvq_xfer_stats(struct tvq_xfer *x, struct tvq_xfer_stats *stats)
 	spin_unlock_irqrestore(&x->lock, flags);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_xfer_stats);
+
+/**
+ * tvq_xfer_show() - how the engine is doing, in words
+ * @x: the engine
+ * @m: where to
+ *
+ * Context: Any context but NMI, without raw spinlocks.
+ */
+void tvq_xfer_show(struct tvq_xfer *x, struct seq_file *m)
+{
+	struct tvq_xfer_stats stats;
+
+	tvq_xfer_stats(x, &stats);
+	seq_printf(m, "slots=%u in_flight=%u waiting=%u quarantined=%u expired=%llu late=%llu stray=%llu broken=%u\n",
+		   x->params.slots, stats.in_flight, stats.waiting,
+		   stats.quarantined, stats.expired, stats.late, stats.stray,
+		   tvq_xfer_is_broken(x));
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_xfer_show);

@@ -16,6 +16,7 @@
 #include "link.h"
 
 struct device;
+struct seq_file;
 struct tvq_xfer;
 
 /**
@@ -99,6 +100,7 @@ struct tvq_xfer_params {
  * @waiting: messages that wait for room in the ring
  * @quarantined: slots whose message has failed and whose buffer the device
  *	still has: the deadline has passed, or the queue was declared broken
+ * @expired: messages whose deadline has passed
  * @late: replies that came after the deadline and were dropped
  * @stray: completions with a tag that is not in use
  */
@@ -106,6 +108,7 @@ struct tvq_xfer_stats {
 	unsigned int in_flight;
 	unsigned int waiting;
 	unsigned int quarantined;
+	u64 expired;
 	u64 late;
 	u64 stray;
 };
@@ -123,5 +126,6 @@ void tvq_xfer_halt(struct tvq_xfer *x);
 void tvq_xfer_revive(struct tvq_xfer *x);
 bool tvq_xfer_is_broken(struct tvq_xfer *x);
 void tvq_xfer_stats(struct tvq_xfer *x, struct tvq_xfer_stats *stats);
+void tvq_xfer_show(struct tvq_xfer *x, struct seq_file *m);
 
 #endif /* _VIRTIO_TVQ_XFER_H */

@@ -76,6 +76,7 @@ declare -rA ERRNO_TEXT=(
 	[ENODEV]="No such device"
 	[ENOSPC]="No space left on device"
 	[EOPNOTSUPP]="Operation not supported"
+	[ETIMEDOUT]="Connection timed out"
 	[ERANGE]="Numerical result out of range"
 )
 

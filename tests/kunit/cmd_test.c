@@ -1129,8 +1129,22 @@ static void name_valid(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, tvq_name_valid(c->name), c->valid);
 }
 
+/* A deadline that was chosen is that of all commands. */
+static void deadlines(struct kunit *test)
+{
+	struct bed *bed = start(test, 0), *chosen = start(test, 123456);
+	u16 class;
+
+	KUNIT_EXPECT_EQ(test, tvq_cmdq_timeout_ms(bed->q, VIRTIO_TVQ_CLASS_MGMT), 30000);
+	for (class = VIRTIO_TVQ_CLASS_DEVICE; class <= VIRTIO_TVQ_CLASS_MSI; class++)
+		KUNIT_EXPECT_EQ(test, tvq_cmdq_timeout_ms(bed->q, class), 10000);
+	for (class = VIRTIO_TVQ_CLASS_MGMT; class <= VIRTIO_TVQ_CLASS_MSI; class++)
+		KUNIT_EXPECT_EQ(test, tvq_cmdq_timeout_ms(chosen->q, class), 123456);
+}
+
 static struct kunit_case cmd_cases[] = {
 	KUNIT_CASE(no_op),
+	KUNIT_CASE(deadlines),
 	KUNIT_CASE(limits),
 	KUNIT_CASE(limits_again),
 	KUNIT_CASE_PARAM(limits_patched, limits_patched_gen_params),

@@ -11,6 +11,7 @@
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/random.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/unaligned.h>
 #include <kunit/test.h>
@@ -242,6 +243,15 @@ static void expect_counts(struct kunit *test, struct bed *bed, u64 late, u64 str
 	tvq_xfer_stats(bed->x, &stats);
 	KUNIT_EXPECT_EQ(test, stats.late, late);
 	KUNIT_EXPECT_EQ(test, stats.stray, stray);
+}
+
+static void expect_shown(struct kunit *test, struct bed *bed, const char *line)
+{
+	char text[128] = "";
+	struct seq_file m = { .buf = text, .size = sizeof(text) };
+
+	tvq_xfer_show(bed->x, &m);
+	KUNIT_EXPECT_STREQ(test, text, line);
 }
 
 static void expect_broken(struct kunit *test, struct bed *bed)
@@ -902,6 +912,8 @@ static void late_reply(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, msg->used, 0);
 	expect_counts(test, bed, 1, 0);
 	expect_stats(test, bed, 8, 0, 0);
+	expect_shown(test, bed,
+		     "slots=8 in_flight=8 waiting=0 quarantined=0 expired=1 late=1 stray=0 broken=0\n");
 
 	/* The tag was good for one reply. */
 	fake_link_stray(bed->link, cmd.tag, 4);
