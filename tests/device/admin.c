@@ -616,6 +616,17 @@ static const struct admin_desc *desc_at(unsigned int i)
 	return i < NUM_COMMANDS ? &commands[i] : NULL;
 }
 
+bool admin_knows(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < NUM_COMMANDS; i++) {
+		if (!strcmp(commands[i].name, name))
+			return true;
+	}
+	return false;
+}
+
 static unsigned int desc_index(const struct admin_desc *desc)
 {
 	return desc - commands;
@@ -731,24 +742,34 @@ static void execute(struct admin_command *cmd)
 	pthread_mutex_unlock(&queue->lock);
 }
 
-/*
- * Write as much of the answer as there is room for: status, result, and, but for
- * parts, zeroes up to the next 64 bits. Return: how much that was.
- */
-static uint32_t write_answer(struct admin_command *cmd)
+/* Execute it, unless a fault prevents that. */
+static void execute_unless(struct admin_command *cmd)
 {
-	struct virtio_admin_cmd_status status = {
+	const struct admin_desc *desc = desc_find(cmd->opcode);
+
+	cmd->fault = fault_for(&cmd->tvq->faults, true, desc ? desc->name : "unknown");
+	if (!fault_prevents(cmd->fault)) {
+		execute(cmd);
+		return;
+	}
+	cmd->desc = desc;
+	cmd->err = ADMIN_ERR(EINVAL, INVALID_FIELD);
+}
+
+/*
+ * As much of the answer as there is room for: status, result, and, but for parts,
+ * zeroes up to the next 64 bits.
+ */
+static void make_answer(struct admin_command *cmd, struct answer *answer)
+{
+	const struct virtio_admin_cmd_status status = {
 		.status = htole16(cmd->err >> 16),
 		.status_qualifier = htole16(cmd->err & 0xffff),
 	};
-	struct mem *mem = &cmd->tvq->pci.mem;
 	uint64_t room = result_room(cmd), head = cmd->chain.in_len, len = cmd->result_len, pad;
-	static const uint8_t zero[16];
 
 	if (head > sizeof(status))
 		head = sizeof(status);
-	if (vq_write(mem, &cmd->chain, 0, &status, head))
-		return 0;
 	/* A result that failed has the length of one that did not, where that is known. */
 	pad = cmd->desc && cmd->err ? cmd->desc->result_len : -len % 8;
 	if (cmd->opcode == VIRTIO_ADMIN_CMD_DEV_PARTS_GET)
@@ -757,10 +778,14 @@ static uint32_t write_answer(struct admin_command *cmd)
 		len = room;
 	if (pad > room - len)
 		pad = room - len;
-	if (vq_write(mem, &cmd->chain, head, cmd->result, len) ||
-	    vq_write(mem, &cmd->chain, head + len, zero, pad))
-		return 0;
-	return head + len + pad;
+	answer->data = calloc(1, sizeof(status) + len + pad);
+	if (!answer->data)
+		return;
+	memcpy(answer->data, &status, head);
+	if (len)
+		memcpy(answer->data + head, cmd->result, len);
+	answer->len = head + len + pad;
+	answer->written = answer->len;
 }
 
 static void command_free(struct admin_command *cmd)
@@ -774,17 +799,15 @@ static void command_free(struct admin_command *cmd)
 /* Give the chain back. The command is gone then. */
 static void answer(struct admin_command *cmd, bool readable)
 {
-	struct mem *mem = &cmd->tvq->pci.mem;
+	struct answer answer = { .chain = cmd->chain, .epoch = cmd->epoch };
 
 	if (cmd->err)
 		log_debug("admin command %#x: status %d, qualifier %d", cmd->opcode,
 			  cmd->err >> 16, cmd->err & 0xffff);
-	/* A command of before the last reset is forgotten. */
-	if (mem_enter_wait(mem, cmd->epoch)) {
-		cmdq_push(&cmd->queue->q, &cmd->chain, readable ? write_answer(cmd) : 0,
-			  cmd->epoch);
-		mem_leave(mem);
-	}
+	if (readable)
+		make_answer(cmd, &answer);
+	memset(&cmd->chain, 0, sizeof(cmd->chain));
+	fault_answer(&cmd->tvq->faults, cmd->fault, &cmd->queue->q, &answer);
 	command_free(cmd);
 }
 
@@ -838,7 +861,7 @@ static bool take_command(struct cmdq *q)
 	}
 	/* What is not in memory that the device reaches cannot be answered. */
 	if (!err)
-		execute(cmd);
+		execute_unless(cmd);
 	answer(cmd, !err);
 	return true;
 }

@@ -60,6 +60,7 @@ struct admin_command {
 	const struct admin_desc *desc;
 	uint64_t epoch;
 	struct vq_chain chain;
+	struct fault *fault;		/* what is to be wrong with the answer, or NULL */
 	uint16_t opcode;
 	uint16_t group_type;
 	uint64_t member;
@@ -78,6 +79,7 @@ struct admin_command {
 int admin_start(struct tvq *tvq);
 void admin_stop(struct tvq *tvq);
 /* For any thread */
+bool admin_knows(const char *name);
 void admin_hold(struct tvq *tvq, bool held);
 /* In the socket thread */
 void admin_kick(struct tvq *tvq);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 /* Virtqueues on which the management device gets commands. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmdq.h"
@@ -31,14 +32,16 @@ int cmdq_pop(struct cmdq *q, struct vq_chain *chain, uint64_t epoch)
 }
 
 /* Give a chain back that was taken in an epoch. In a section of that. For any thread. */
-void cmdq_push(struct cmdq *q, const struct vq_chain *chain, uint32_t written, uint64_t epoch)
+static void cmdq_push(struct cmdq *q, const struct answer *answer)
 {
 	bool full = false;
 
 	pthread_mutex_lock(&q->lock);
-	if (q->epoch == epoch) {
+	if (q->epoch == answer->epoch) {
 		full = q->taken-- == q->vq.size;
-		vq_push(&q->vq, chain, written);
+		vq_push(&q->vq, &answer->chain, answer->written);
+		if (answer->twice)
+			vq_push(&q->vq, &answer->chain, answer->written);
 		if (vq_should_notify(&q->vq))
 			pci_queue_interrupt(q->pci, q->vq.vector);
 		if (q->vq.broken)
@@ -47,6 +50,26 @@ void cmdq_push(struct cmdq *q, const struct vq_chain *chain, uint32_t written, u
 	pthread_mutex_unlock(&q->lock);
 	if (full)
 		cmdq_kick(q);
+}
+
+/*
+ * Write an answer, give the chain back, and free both. For any thread, without locks:
+ * it waits until the function is bus master.
+ */
+void cmdq_answer(struct cmdq *q, struct answer *answer)
+{
+	struct mem *mem = &q->pci->mem;
+
+	/* A command of before the last reset is forgotten. */
+	if (mem_enter_wait(mem, answer->epoch)) {
+		/* One that cannot be answered is given back all the same. */
+		if (vq_write(mem, &answer->chain, 0, answer->data, answer->len))
+			answer->written = 0;
+		cmdq_push(q, answer);
+		mem_leave(mem);
+	}
+	vq_chain_free(&answer->chain);
+	free(answer->data);
 }
 
 static void *cmdq_thread(void *arg)

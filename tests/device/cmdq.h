@@ -37,6 +37,16 @@ struct cmdq {
 	uint16_t taken;			/* and not yet given back */
 };
 
+/* What goes back to the driver for a command. Its memory is freed with it. */
+struct answer {
+	struct vq_chain chain;
+	uint64_t epoch;			/* in which the command was taken */
+	uint8_t *data;
+	uint32_t len;			/* of data, within the chain */
+	uint32_t written;		/* that the driver is told */
+	bool twice;			/* the chain is given back twice */
+};
+
 int cmdq_start(struct cmdq *q, struct pci *pci, uint16_t index, bool (*take)(struct cmdq *q));
 void cmdq_stop(struct cmdq *q);
 void cmdq_kick(struct cmdq *q);
@@ -44,6 +54,6 @@ void cmdq_hold(struct cmdq *q, bool held);
 int cmdq_enable(struct cmdq *q, const struct vq_setup *setup, uint16_t vector);
 void cmdq_disable(struct cmdq *q);
 int cmdq_pop(struct cmdq *q, struct vq_chain *chain, uint64_t epoch);
-void cmdq_push(struct cmdq *q, const struct vq_chain *chain, uint32_t written, uint64_t epoch);
+void cmdq_answer(struct cmdq *q, struct answer *answer);
 
 #endif

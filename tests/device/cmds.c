@@ -605,6 +605,17 @@ const char *cmds_name(const struct command_desc *desc)
 	return desc->name;
 }
 
+bool cmds_knows(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (!strcmp(commands[i].name, name))
+			return true;
+	}
+	return false;
+}
+
 bool cmds_for_mdev(const struct command_desc *desc)
 {
 	return desc->for_mdev;

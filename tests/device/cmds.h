@@ -11,6 +11,7 @@ struct command_desc;
 
 const struct command_desc *cmds_find(uint16_t class, uint16_t command);
 const char *cmds_name(const struct command_desc *desc);
+bool cmds_knows(const char *name);
 bool cmds_for_mdev(const struct command_desc *desc);
 void cmds_run(struct job *job);
 

@@ -40,6 +40,27 @@ static const char help[] =
 "needs-reset [ID|NAME]           sets DEVICE_NEEDS_RESET, of the management device\n"
 "                                or of a managed one: its queues are not served\n"
 "admin hold|go                   leaves admin commands unanswered, until go or a reset\n"
+"fault KEY=VALUE...              does something wrong to the answer of a command of the\n"
+"                                driver's. Counts from when it is told\n"
+"        kind=fail               ERR, and the command is not executed\n"
+"          [status=N|none] [qualifier=N]   the reason (22, 0)\n"
+"          [effect=yes]                    executed all the same\n"
+"        kind=delay ms=N         answered later\n"
+"        kind=drop               not answered before the next reset\n"
+"        kind=duplicate          given back twice\n"
+"        kind=corrupt            other bytes, in the same length: of the whole answer,\n"
+"                                ack or status included\n"
+"          offset=N with=HEX|xor=HEX       from there, up to 64 bytes\n"
+"          seed=N                          all of it, at random\n"
+"        kind=length             another length, and no more is written than that\n"
+"          length=N|cut=N|over=N           N, N less than it is, N more than there\n"
+"                                          is room for\n"
+"        [nth=N] [times=N|all]   to the Nth command and those behind it (1, 1)\n"
+"        [queue=transport|admin] [command=NAME]   of those alone; NAME as in the log\n"
+"                                The answer to this is as that of show, of before\n"
+"fault show                      what was told, how many commands there were since, and\n"
+"                                how many answers were not what they would have been\n"
+"fault off                       nothing is wrong from now on; prints as show\n"
 "help                            this text\n";
 
 struct client {
@@ -262,6 +283,36 @@ static const char *do_add(struct tvq *tvq, struct reply *reply, char **save)
 	return NULL;
 }
 
+static const char *do_fault(struct tvq *tvq, struct reply *reply, char **save)
+{
+	char *word = strtok_r(NULL, " \t", save);
+	struct fault fault = { 0 };
+	const char *error;
+	char before[256];
+	bool alone;
+
+	if (!word)
+		return "usage: fault KEY=VALUE...|show|off";
+	alone = !strcmp(word, "show") || !strcmp(word, "off");
+	if (alone && strtok_r(NULL, " \t", save))
+		return "usage: fault show|off";
+	for (; word && !alone; word = strtok_r(NULL, " \t", save)) {
+		error = fault_add_key(&fault, word);
+		if (error)
+			return error;
+	}
+	error = alone ? NULL : fault_check(&fault);
+	if (error)
+		return error;
+	faults_describe(&tvq->faults, before, sizeof(before));
+	if (!alone)
+		faults_tell(&tvq->faults, &fault);
+	else if (!strcmp(word, "off"))
+		faults_tell(&tvq->faults, NULL);
+	say(reply, "%s", before);
+	return NULL;
+}
+
 static void list_one(struct mdev *mdev, struct reply *reply)
 {
 	char text[256] = "";
@@ -327,6 +378,8 @@ static const char *execute(struct tvq *tvq, char *line, struct reply *reply)
 		return do_list(tvq, reply);
 	if (!strcmp(verb, "add"))
 		return do_add(tvq, reply, &save);
+	if (!strcmp(verb, "fault"))
+		return do_fault(tvq, reply, &save);
 
 	which = strtok_r(NULL, " \t\r", &save);
 	value = strtok_r(NULL, " \t\r", &save);

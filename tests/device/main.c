@@ -55,6 +55,9 @@ static const char usage[] =
 "  --sriov N                 an SR-IOV capability with N virtual functions, up to 64;\n"
 "                            they are on paper: there is nothing to them but what admin\n"
 "                            commands get and set, and QEMU does not show them to a guest\n"
+"  --fault KEY=VALUE[,KEY=VALUE]...\n"
+"                            do something wrong to the answers of commands, from the\n"
+"                            start; the keys are those of the control command fault\n"
 "  --log-level LEVEL         error, warn, info or debug (info)\n"
 "  --help                    this text\n"
 "\n"
@@ -68,7 +71,7 @@ enum {
 	OPT_SOCKET = 256, OPT_CONTROL, OPT_STATE_DIR, OPT_DISK_DIR, OPT_CONSOLE_DIR, OPT_TAP,
 	OPT_MAC_PREFIX, OPT_DEVICES_MAX, OPT_VQS_MAX, OPT_VECTORS_MAX, OPT_DEVICE_VQS_MAX,
 	OPT_DEVICE_VECTORS_MAX, OPT_SHM_SIZE, OPT_QUEUE_SIZE, OPT_TRANSPORT_QUEUE_SIZE, OPT_PCI,
-	OPT_LOG_LEVEL, OPT_ADMIN_QUEUES, OPT_SHORT_COMMON_CFG, OPT_SRIOV, OPT_HELP,
+	OPT_FAULT, OPT_LOG_LEVEL, OPT_ADMIN_QUEUES, OPT_SHORT_COMMON_CFG, OPT_SRIOV, OPT_HELP,
 };
 
 static const struct option options[] = {
@@ -91,6 +94,7 @@ static const struct option options[] = {
 	{ "short-common-cfg", no_argument, NULL, OPT_SHORT_COMMON_CFG },
 	{ "sriov", required_argument, NULL, OPT_SRIOV },
 	{ "pci", required_argument, NULL, OPT_PCI },
+	{ "fault", required_argument, NULL, OPT_FAULT },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
@@ -180,6 +184,22 @@ static void add_pci(struct tvq_options *opt, const char *text)
 		bad_option("--pci %s: type or name is missing", text);
 }
 
+static void tell_fault(struct tvq_options *opt, char *text)
+{
+	static struct fault fault;
+	char *save, *word;
+	const char *error = NULL;
+
+	memset(&fault, 0, sizeof(fault));
+	for (word = strtok_r(text, ",", &save); word && !error; word = strtok_r(NULL, ",", &save))
+		error = fault_add_key(&fault, word);
+	if (!error)
+		error = fault_check(&fault);
+	if (error)
+		bad_option("--fault: %s", error);
+	opt->fault = &fault;
+}
+
 static void parse(int argc, char **argv, struct tvq_options *opt)
 {
 	enum log_level level;
@@ -247,6 +267,9 @@ static void parse(int argc, char **argv, struct tvq_options *opt)
 			break;
 		case OPT_SRIOV:
 			opt->sriov = number(name, optarg, 1, SRIOV_MAX, false);
+			break;
+		case OPT_FAULT:
+			tell_fault(opt, optarg);
 			break;
 		case OPT_LOG_LEVEL:
 			if (log_parse_level(optarg, &level))

@@ -25,20 +25,21 @@ static void command_free(struct command *cmd)
 /* Write the answer, and give the chain back. Whatever cannot be answered is freed too. */
 static void answer(struct command *cmd, uint32_t ack, const void *data, uint32_t len)
 {
-	struct mem *mem = &cmd->tvq->pci.mem;
-	uint32_t written = 0;
+	struct answer answer = { .chain = cmd->chain, .epoch = cmd->epoch };
+	struct tvq *tvq = cmd->tvq;
 
-	/* A command of before the last reset is forgotten. */
-	if (mem_enter_wait(mem, cmd->epoch)) {
+	if (answer.chain.in_len >= sizeof(ack))
+		answer.data = malloc(sizeof(ack) + len);
+	if (answer.data) {
 		ack = htole32(ack);
-		/* One that cannot be answered is given back all the same. */
-		if (cmd->chain.in_len >= sizeof(ack) &&
-		    !vq_write(mem, &cmd->chain, 0, &ack, sizeof(ack)) &&
-		    !vq_write(mem, &cmd->chain, sizeof(ack), data, len))
-			written = sizeof(ack) + len;
-		cmdq_push(&cmd->tvq->transport.q, &cmd->chain, written, cmd->epoch);
-		mem_leave(mem);
+		memcpy(answer.data, &ack, sizeof(ack));
+		if (len)
+			memcpy(answer.data + sizeof(ack), data, len);
+		answer.len = sizeof(ack) + len;
+		answer.written = answer.len;
 	}
+	memset(&cmd->chain, 0, sizeof(cmd->chain));
+	fault_answer(&tvq->faults, cmd->fault, &tvq->transport.q, &answer);
 	command_free(cmd);
 }
 
@@ -98,6 +99,9 @@ static int dispatch(struct command *cmd, const struct virtio_tvq_hdr *hdr)
 	cmd->desc = cmds_find(le16toh(hdr->class), le16toh(hdr->command));
 	if (!cmd->desc)
 		return CMD_ERR(ENXIO, COMMAND);
+	cmd->fault = fault_for(&tvq->faults, false, cmds_name(cmd->desc));
+	if (fault_prevents(cmd->fault))
+		return CMD_ERR(EINVAL, NONE);
 	log_debug("command %llu: %s", (unsigned long long)cmd->device_id, cmds_name(cmd->desc));
 	cmd->job.run = cmds_run;
 	cmd->job.cancel = cancel_command;

@@ -21,6 +21,7 @@ struct command {
 	uint64_t epoch;			/* in which it was taken from the ring */
 	struct vq_chain chain;
 	uint64_t device_id;
+	struct fault *fault;		/* what is to be wrong with the answer, or NULL */
 	uint8_t *out;			/* out-data */
 	uint32_t out_len;
 	uint32_t in_len;		/* room for in-data */

@@ -284,10 +284,12 @@ int tvq_start(struct tvq *tvq, const struct tvq_options *opt)
 	tvq->slots = calloc(opt->devices_max, sizeof(*tvq->slots));
 	tvq->plain = calloc(opt->num_pci + 1, sizeof(*tvq->plain));
 	if (!tvq->devices || !tvq->slots || !tvq->plain || make_function(tvq) ||
+	    faults_start(&tvq->faults) ||
 	    transport_start(&tvq->transport, tvq) || admin_start(tvq)) {
 		log_error("out of memory or threads");
 		return -1;
 	}
+	faults_tell(&tvq->faults, opt->fault);
 
 	ret = state_init(&tvq->state, opt->state_dir);
 	if (ret)
@@ -339,9 +341,11 @@ void tvq_stop(struct tvq *tvq)
 	mem_new_epoch(&tvq->pci.mem);
 	for (i = 0; i < tvq->num_plain; i++)
 		plain_stop(tvq->plain[i]);
+	faults_stop(&tvq->faults);
 	transport_stop(&tvq->transport);
 	admin_stop(tvq);
 	stop_workers(tvq);
+	faults_exit(&tvq->faults);
 	switch_stop(&tvq->net_switch);
 	remove_disk_dir(tvq);
 	state_exit(&tvq->state);

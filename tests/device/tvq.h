@@ -40,6 +40,7 @@
  *	mdev.mbox_lock		its mailbox
  *	admin_queue.lock	whether its worker is done with an admin command
  *	mdev.msi_lock		its interrupt table
+ *	faults.lock		what the device was told to do wrong
  *	net backlog locks
  *	vfu.send_lock, vfu.irq_lock
  */
@@ -50,6 +51,7 @@
 #include <linux/virtio_tvq.h>
 
 #include "admin.h"
+#include "fault.h"
 #include "pci.h"
 #include "state.h"
 #include "switch.h"
@@ -108,6 +110,7 @@ struct tvq_options {
 	uint16_t sriov;				/* virtual functions, on paper */
 	uint8_t mac_prefix[3];
 	uint64_t shm_size;			/* of the shared memory of all managed devices */
+	const struct fault *fault;		/* what to do wrong from the first command on */
 	const struct plain_options *pci;	/* devices that are functions of their own */
 	uint32_t num_pci;
 };
@@ -121,6 +124,7 @@ struct tvq {
 	struct virtio_tvq_pci_cap cap;
 	struct transport transport;
 	struct admin admin;
+	struct faults faults;
 	struct state state;
 	struct net_switch net_switch;
 	char *disk_dir;

@@ -151,6 +151,8 @@ TEST(control_refuses)
 		"resize 1 513", "link", "link 1", "link 1 sideways", "link 99 up",
 		"needs-reset 99", "needs-reset 1 2", "reset", "reset 99", "reset 1 2",
 		"admin", "admin stop", "admin hold 1",
+		"fault", "fault frobnicate", "fault show 1", "fault off 1", "fault off kind=drop",
+		"fault kind=drop show", "fault kind=sleep", "fault kind=delay", "fault nth=1",
 	};
 	unsigned int i;
 
@@ -242,6 +244,31 @@ TEST(control_holds_admin_commands)
 	d.c.alloc = GUEST_BASE;
 	driver_setup(&d);
 	CHECK_EQ(admin_use_all(&d, SELF_GROUP), 0);
+	down();
+}
+
+/* What was there before is told with each, so one request is enough for a step. */
+TEST(control_tells_faults)
+{
+	up(NULL);
+	CHECK(ctl_ok("fault show"));
+	CHECK(!strcmp(answer, "none\nok\n"));
+	CHECK(ctl_ok("fault kind=fail command=CREATE status=16 times=2"));
+	CHECK_EQ(create_simple(&d, 4, "", 0, &m), ERR(EBUSY, NONE));
+	CHECK(ctl_ok("fault show"));
+	CHECK(!strcmp(answer, "kind=fail queue=transport command=CREATE nth=1 seen=1 hits=1 "
+			      "last=CREATE\nok\n"));
+	/* What is wrong changes nothing. */
+	CHECK(!ctl_ok("fault kind=fail command=GET_CREATE"));
+	CHECK(!strcmp(answer, "error: no such command on this queue\n"));
+	CHECK_EQ(create_simple(&d, 4, "", 0, &m), ERR(EBUSY, NONE));
+	CHECK(ctl_ok("fault kind=fail nth=2"));
+	CHECK(!strcmp(answer, "kind=fail queue=transport command=CREATE nth=1 seen=2 hits=2 "
+			      "last=CREATE\nok\n"));
+	CHECK_EQ(create_simple(&d, 4, "", 0, &m), 0);
+	CHECK(ctl_ok("fault off"));
+	CHECK(!strcmp(answer, "kind=fail queue=transport nth=2 seen=1 hits=0\nok\n"));
+	CHECK_EQ(command(&d, m.id, MGMT(DESTROY), NULL, 0, 0, NULL), 0);
 	down();
 }
 
@@ -590,6 +617,9 @@ TEST(options_that_are_refused)
 		{ "--pci", "/x,type=blk,name=a,vqs=many", "vqs is not a number" },
 		{ "--pci", "/x,type=blk,name=a,capacity=100", "multiple of 512" },
 		{ "--pci", "/x,type=blk,name=a,features=x", "features is not a number" },
+		{ "--fault", "", "kind is missing" },
+		{ "--fault", "kind=drop,colour=red", "no such key" },
+		{ "--fault", "kind=drop,nth=0", "nth is not a number" },
 		{ "--log-level", "loud", "error, warn, info or debug" },
 	};
 	char *none[] = { "tvq-device", NULL }, *help[] = { "tvq-device", "--help", NULL };
