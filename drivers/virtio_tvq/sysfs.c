@@ -96,7 +96,10 @@ static ssize_t types_show(struct kobject *kobj, struct kobj_attribute *attr,
 
 static struct kobj_attribute types_attr = __ATTR_RO(types);
 
-/* What the device has left is the device's to say, each time. */
+/*
+ * What the device has left is the device's to say, each time. Files that send a command
+ * when they are read are root's: others could keep the device busy.
+ */
 #define TVQ_LIMIT_ATTR(_name)						\
 static ssize_t _name##_show(struct kobject *kobj,			\
 			    struct kobj_attribute *attr, char *buf)	\
@@ -106,7 +109,7 @@ static ssize_t _name##_show(struct kobject *kobj,			\
 									\
 	return err ?: sysfs_emit(buf, "%u\n", limits._name);		\
 }									\
-static struct kobj_attribute _name##_attr = __ATTR_RO(_name)
+static struct kobj_attribute _name##_attr = __ATTR_RO_MODE(_name, 0400)
 
 TVQ_LIMIT_ATTR(devices_max);
 TVQ_LIMIT_ATTR(devices_used);
@@ -205,7 +208,7 @@ static ssize_t features_possible_show(struct device *dev,
 	return err ?: sysfs_emit(buf, "0x%016llx%016llx\n", value.features[1],
 				 value.features[0]);
 }
-static DEVICE_ATTR_RO(features_possible);
+static DEVICE_ATTR_ADMIN_RO(features_possible);
 
 static ssize_t mac_show(struct device *dev, struct device_attribute *attr,
 			char *buf)
@@ -222,7 +225,7 @@ static ssize_t mac_store(struct device *dev, struct device_attribute *attr,
 {
 	return tvq_member_store(dev, VIRTIO_TVQ_MEMBER_MAC, buf, count);
 }
-static DEVICE_ATTR_RW(mac);
+static DEVICE_ATTR_ADMIN_RW(mac);
 
 /* Numbers, by the names of their attributes. */
 enum {
@@ -248,7 +251,7 @@ static ssize_t _name##_store(struct device *dev,			\
 {									\
 	return tvq_member_store(dev, TVQ_MEMBER_##_name, buf, count);	\
 }									\
-static DEVICE_ATTR_RW(_name)
+static DEVICE_ATTR_ADMIN_RW(_name)
 
 TVQ_MEMBER_ATTR_RW(mtu);
 TVQ_MEMBER_ATTR_RW(vqs);
