@@ -16,6 +16,7 @@ help:
 	@echo 'make check-admin [KERNEL=...]           what concerns admin virtqueues of all these'
 	@echo 'make check-parity [KERNEL=...] [TESTS=...]'
 	@echo '                                        managed devices against virtio-pci'
+	@echo 'make check-faults                       faults and hostile devices, on the debug kernel'
 	@echo 'make check-fuzz                         fuzzing of the reference device, shortly'
 	@echo 'make fuzz [FUZZ_SECONDS=600]            the same, for so long'
 	@echo 'make fuzz-replay INPUT=FILE             one input, with the log of the device'
@@ -38,7 +39,10 @@ check-style check-testbed check-device check-kunit check-fuzz:
 check-e2e:
 	@scripts/check-e2e $(kernel_option) $(TESTS)
 
-# Of a kernel, what the part e2e of "check" has of them, too.
+# The parts e2e of "check" have what these two run in guests, too.
+check-faults:
+	@scripts/check faults
+
 check-admin:
 	@scripts/check device kunit admin-$(or $(KERNEL),7.2)
 
@@ -66,4 +70,5 @@ clean:
 	rm -rf build
 
 .PHONY: help demo check check-style check-testbed check-device check-kunit \
-	check-fuzz fuzz fuzz-replay check-e2e check-admin check-parity modules device vm-shell debug-kernel clean
+	check-fuzz fuzz fuzz-replay check-e2e check-faults check-admin check-parity modules \
+	device vm-shell debug-kernel clean
