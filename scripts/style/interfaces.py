@@ -36,12 +36,12 @@ def attributes(files):
     for macro, body in re.findall(
             r"^#define\s+(\w+)\(_name\)((?:.*\\\n)*.*)", code, re.M):
         for kind in macros:
-            if re.search(r"\b%s_(RO|WO|RW)\(_name\)" % kind, body):
+            if re.search(r"\b%s_(ADMIN_)?(RO|WO|RW)(_MODE)?\(_name\b" % kind, body):
                 macros[kind] = macros[kind] | {macro}
     found = {}
     for kind, extra in macros.items():
-        names = "|".join([kind + r"_(?:RO|WO|RW)", *sorted(extra)])
-        found[kind] = set(re.findall(r"^[^#\n]*\b(?:%s)\((\w+)\)" % names,
+        names = "|".join([kind + r"_(?:ADMIN_)?(?:RO|WO|RW)(?:_MODE)?", *sorted(extra)])
+        found[kind] = set(re.findall(r"^[^#\n]*\b(?:%s)\((\w+)\b" % names,
                                      code, re.M)) - {"_name"}
     found["__ATTR"] |= set(re.findall(
         r'kobject_create_and_add\("([\w-]+)"', code))
@@ -120,6 +120,10 @@ FAULTS = (
      "TVQ_LIMIT_ATTR(planted);\n"),
     ("attribute planted is not documented", DRIVER + "sysfs.c", None,
      "static DEVICE_ATTR_RW(planted);\n"),
+    ("attribute planted is not documented", DRIVER + "sysfs.c", None,
+     "static DEVICE_ATTR_ADMIN_RO(planted);\n"),
+    ("attribute planted is not documented", DRIVER + "sysfs.c", None,
+     "static struct kobj_attribute planted_attr = __ATTR_RO_MODE(planted, 0400);\n"),
     ("attribute by-name is not documented", MANAGEMENT, "tvq/by-name/",
      "tvq/by-number/"),
     ("attribute planted is documented and not there", MANAGED, None,

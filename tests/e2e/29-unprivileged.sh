@@ -59,7 +59,7 @@ ip link show >/dev/null
 echo 0 >$trace/events/virtio_tvq/enable
 ! grep 'opened to write' /run/nobody || fail "somebody may write who is not root"
 ! grep debug/virtio_tvq /run/nobody || fail "somebody may look who is not root"
-grep read.*/device_id /run/nobody >/dev/null || fail "nothing can be read"
+grep '^read.*/device_id' /run/nobody >/dev/null || fail "nothing can be read"
 [ "$(commands)" = 0 ] || fail "commands: $(grep '_post: ' $trace/trace)"
 
 # It is the user that makes the difference.
