@@ -16,6 +16,7 @@
 #include "vfu_proto.h"
 
 #define MAX_XFER	(1u << 20)
+#define MAP_PAGE	4096ul		/* of the address, the size and the offset of a window */
 #define MAX_MESSAGE	(MAX_XFER + 4096)
 #define MAX_FDS		16
 /* With this much unsent, no further request is read. */
@@ -451,7 +452,7 @@ static int handle_version(struct vfu *vfu, const struct vfu_hdr *hdr, const uint
 	} caps[] = {
 		{ "max_msg_fds", MAX_FDS },
 		{ "max_data_xfer_size", MAX_XFER },
-		{ "pgsizes", 4096 },
+		{ "pgsizes", MAP_PAGE },
 		{ "max_dma_maps", 65535 },
 	};
 	struct vfu_version version;
@@ -500,7 +501,8 @@ static int handle_dma_map(struct vfu *vfu, const struct vfu_hdr *hdr, const uint
 	if (len < sizeof(map) || vfu->num_in_fds > 1)
 		return -EINVAL;
 	memcpy(&map, data, sizeof(map));
-	if (map.argsz < sizeof(map) || (map.flags & ~3u))
+	if (map.argsz < sizeof(map) || (map.flags & ~3u) ||
+	    (map.address | map.size | map.offset) % MAP_PAGE)
 		return -EINVAL;
 	ret = vfu->ops->dma_map(vfu->dev, map.address, map.size, map.offset, map.flags,
 				vfu->num_in_fds ? vfu->in_fds[0] : -1);
@@ -519,7 +521,8 @@ static int handle_dma_unmap(struct vfu *vfu, const struct vfu_hdr *hdr, const ui
 		return -EINVAL;
 	memcpy(&unmap, data, sizeof(unmap));
 	all = unmap.flags & VFU_DMA_UNMAP_ALL;
-	if (unmap.argsz < sizeof(unmap) || (unmap.flags & ~VFU_DMA_UNMAP_ALL))
+	if (unmap.argsz < sizeof(unmap) || (unmap.flags & ~VFU_DMA_UNMAP_ALL) ||
+	    (!all && (unmap.address | unmap.size) % MAP_PAGE))
 		return -EINVAL;
 	vfu->ops->dma_unmap(vfu->dev, unmap.address, unmap.size, all);
 	reply(vfu, hdr, &unmap, sizeof(unmap));

@@ -246,7 +246,7 @@ TEST(windows_of_memory)
 	CHECK_EQ(client_map(&c, 0x10000, 0x10000, 0), 0);
 	CHECK_EQ(client_map(&c, 0x10000, 0x10000, 0), EEXIST);
 	CHECK_EQ(client_map(&c, 0x1f000, 0x2000, 0), EEXIST);
-	CHECK_EQ(client_map(&c, 0xf000, 0x1001, 0), EEXIST);
+	CHECK_EQ(client_map(&c, 0xf000, 0x2000, 0), EEXIST);
 	CHECK_EQ(client_map(&c, 0, 0x100000, 0), EEXIST);
 	CHECK_EQ(client_map(&c, 0x20000, 0x1000, 0), 0);
 	CHECK_EQ(client_map(&c, 0xf000, 0x1000, 0), 0);
@@ -254,23 +254,30 @@ TEST(windows_of_memory)
 	CHECK_EQ(client_map(&c, 0x100000, 0x1000, GUEST_SIZE), EINVAL);
 	CHECK_EQ(client_map(&c, 0x100000, GUEST_SIZE + 1, 0), EINVAL);
 	CHECK_EQ(client_map(&c, 0x100000, 0x1000, UINT64_MAX - 0xfff), EINVAL);
-	CHECK_EQ(client_map(&c, UINT64_MAX - 0xffe, 0x1000, 0), EINVAL);
+	CHECK_EQ(client_map(&c, UINT64_MAX - 0xfff, 0x2000, 0), EINVAL);
+	/* Of part of a page */
+	CHECK_EQ(client_map(&c, 0x100800, 0x1000, 0), EINVAL);
+	CHECK_EQ(client_map(&c, 0x100000, 0x1800, 0), EINVAL);
+	CHECK_EQ(client_map(&c, 0x100000, 0x1000, 0x10), EINVAL);
+	CHECK_EQ(client_unmap(&c, 0x10800, 0x1000), EINVAL);
+	CHECK_EQ(client_unmap(&c, 0x10000, 0x800), EINVAL);
+	CHECK_EQ(client_map(&c, 0x10000, 0x1000, 0), EEXIST);
 	CHECK_EQ(client_map(&c, 0x100000, 0, 0), EINVAL);
 	CHECK_EQ(client_map(&c, UINT64_MAX - 0xfff, 0x1000, 0), 0);
 	/* Whatever is not mapped may be unmapped. */
 	CHECK_EQ(client_unmap(&c, 0x500000, 0x1000), 0);
 	CHECK_EQ(client_unmap(&c, UINT64_MAX - 0xfff, 0x1000), 0);
 	CHECK_EQ(client_unmap(&c, 0, 0), 0);
-	CHECK_EQ(client_unmap(&c, UINT64_MAX, 2), 0);
+	CHECK_EQ(client_unmap(&c, UINT64_MAX - 0xfff, 0x2000), 0);
 	/* The middle of a window: what is left stays, and the hole can be mapped. */
 	CHECK_EQ(client_unmap(&c, 0x14000, 0x4000), 0);
 	CHECK_EQ(client_map(&c, 0x13000, 0x1000, 0), EEXIST);
 	CHECK_EQ(client_map(&c, 0x18000, 0x1000, 0), EEXIST);
 	CHECK_EQ(client_map(&c, 0x14000, 0x4000, 0), 0);
 	/* Across several */
-	CHECK_EQ(client_unmap(&c, 0x12000, 0xe800), 0);
-	CHECK_EQ(client_map(&c, 0x12000, 0xe800, 0), 0);
-	CHECK_EQ(client_map(&c, 0x20800, 0x800, 0), EEXIST);
+	CHECK_EQ(client_unmap(&c, 0x12000, 0xe000), 0);
+	CHECK_EQ(client_map(&c, 0x12000, 0xe000, 0), 0);
+	CHECK_EQ(client_map(&c, 0x1f000, 0x2000, 0), EEXIST);
 	/* Without a file, with two, with something that is no file, flags that there are not */
 	map.address = 0x900000;
 	map.size = 0x1000;
