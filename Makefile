@@ -17,6 +17,9 @@ help:
 	@echo 'make check-parity [KERNEL=...] [TESTS=...]'
 	@echo '                                        managed devices against virtio-pci'
 	@echo 'make check-faults                       faults and hostile devices, on the debug kernel'
+	@echo 'make check-rt                           end-to-end tests on a PREEMPT_RT kernel'
+	@echo 'make check-kcsan                        some of them on a kernel that looks for'
+	@echo '                                        data races'
 	@echo 'make check-fuzz                         fuzzing of the reference device, shortly'
 	@echo 'make fuzz [FUZZ_SECONDS=600]            the same, for so long'
 	@echo 'make fuzz-replay INPUT=FILE             one input, with the log of the device'
@@ -24,6 +27,7 @@ help:
 	@echo 'make device                             the reference device, build/device'
 	@echo 'make vm-shell [KERNEL=...] [DEVICES=N]  a prompt in a guest'
 	@echo 'make debug-kernel                       build the debug kernel'
+	@echo 'KERNEL is 6.12, 7.2, debug, rt or kcsan.'
 	@echo 'make clean                              remove build/'
 	@echo 'What is set up once is kept in $${TVQ_CACHE:-/var/cache/virtio-tvq}.'
 
@@ -33,11 +37,14 @@ demo:
 check:
 	@scripts/check
 
-check-style check-testbed check-device check-kunit check-fuzz:
+check-style check-testbed check-device check-kunit check-fuzz check-kcsan:
 	@scripts/check $(@:check-%=%)
 
 check-e2e:
 	@scripts/check-e2e $(kernel_option) $(TESTS)
+
+check-rt:
+	@scripts/check e2e-rt
 
 # The parts e2e of "check" have what these two run in guests, too.
 check-faults:
@@ -70,5 +77,5 @@ clean:
 	rm -rf build
 
 .PHONY: help demo check check-style check-testbed check-device check-kunit \
-	check-fuzz fuzz fuzz-replay check-e2e check-faults check-admin check-parity modules \
-	device vm-shell debug-kernel clean
+	check-fuzz fuzz fuzz-replay check-e2e check-rt check-kcsan check-faults check-admin \
+	check-parity modules device vm-shell debug-kernel clean

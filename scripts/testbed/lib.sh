@@ -19,6 +19,8 @@ TVQ_TOP=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
 TVQ_CACHE=${TVQ_CACHE:-/var/cache/virtio-tvq}
 TVQ_SUITE=trixie
 TVQ_KERNELS="6.12 7.2 debug"
+# Those that are used where they are asked for by name alone.
+TVQ_KERNELS_MORE="rt kcsan"
 
 die()
 {
@@ -327,6 +329,7 @@ tvq_source()
 }
 
 TVQ_DEBUG_CONFIG=$TVQ_TOP/scripts/debug-kernel.config
+TVQ_KCSAN_CONFIG=$TVQ_TOP/scripts/kcsan-kernel.config
 
 # What the configuration asks for and allnoconfig dropped for want of a
 # dependency: there must be none.
@@ -382,20 +385,95 @@ tvq_debug()
 		} | tvq_hash)" tvq_debug_make "$tree" "$source"
 }
 
+# tvq_config_merge BASE CHANGES: the options of BASE that CHANGES does not name,
+# and those that CHANGES sets.
+tvq_config_merge()
+{
+	awk '
+		!/^(# )?CONFIG_[A-Z0-9_]+(=| is not set)/ { next }
+		{ option = $0; gsub(/^# |=.*| is not set/, "", option) }
+		NR == FNR { named[option] = 1; if (/^C/) print; next }
+		!(option in named)' "$2" "$1"
+}
+
+tvq_kcsan_make()
+{
+	echo "The KCSAN kernel, a debug kernel of another configuration:"
+	tvq_config_merge "$TVQ_DEBUG_CONFIG" "$TVQ_KCSAN_CONFIG" >"$1/wanted"
+	TVQ_DEBUG_CONFIG=$1/wanted tvq_debug_make "$@"
+}
+
+# tvq_kcsan: path of the kernel that looks for data races, which is laid out as
+# the debug kernel is.
+tvq_kcsan()
+{
+	local tree source
+
+	tree=$(tvq_tree)
+	source=$(tvq_source)
+	tvq_artifact "kcsan-$({
+		echo "${source##*/}"
+		tvq_config_merge "$TVQ_DEBUG_CONFIG" "$TVQ_KCSAN_CONFIG"
+		declare -f tvq_debug_make tvq_kcsan_make
+		} | tvq_hash)" tvq_kcsan_make "$tree" "$source"
+}
+
+tvq_rt_make()
+{
+	step "PREEMPT_RT kernel: download and unpack" \
+		tvq_enter -w -p -b "$1:/tvq/out" "$2" bash -euc '
+		mount -t tmpfs tmpfs /var/lib/apt/lists
+		mount -t tmpfs tmpfs /var/cache/apt
+		apt-get update
+		# Of the version that the tree has: they share a part of the headers.
+		abi=$(sed "s/-amd64$/-rt-amd64/" /boot/7.2/release)
+		apt-cache show linux-binary-$abi >/dev/null || {
+			echo "The archive has left $abi behind: the tree in the" \
+				"cache is to be made anew." >&2
+			exit 1
+		}
+		cd /tmp
+		apt-get download linux-{base,binary,headers,modules}-$abi
+		for deb in *.deb; do
+			dpkg-deb --fsys-tarfile $deb |
+				tar -x --keep-directory-symlink -C /tvq/out
+		done
+		cp -a /usr/src/linux-headers-${abi%-rt-amd64}-common /tvq/out/usr/src
+		mkdir /tvq/out/boot
+		mv /tvq/out/usr/lib/modules/$abi/vmlinuz /tvq/out/boot
+		echo $abi >/tvq/out/boot/release
+		mount --bind /tvq/out/usr/lib/modules /usr/lib/modules
+		depmod $abi'
+}
+
+# tvq_rt: path of Debian's PREEMPT_RT kernel: boot/, usr/lib/modules/, and
+# usr/src/, to be mounted where the tree has its own.
+tvq_rt()
+{
+	local tree
+
+	tree=$(tvq_tree)
+	tvq_artifact "rt-$({
+		echo "${tree##*/}"
+		declare -f tvq_rt_make
+		} | tvq_hash)" tvq_rt_make "$tree"
+}
+
 # tvq_kernel NAME: path of a directory with vmlinuz and release.
 tvq_kernel()
 {
 	local dir
 
-	if [ "$1" = debug ]; then
-		dir=$(tvq_debug)
-	else
+	case $1 in
+	debug | kcsan | rt)
+		dir=$("tvq_$1")
+		echo "$dir/boot"
+		;;
+	*)
 		dir=$(tvq_tree)
-		set -- "/$1"
-		echo "$dir/boot$1"
-		return
-	fi
-	echo "$dir/boot"
+		echo "$dir/boot/$1"
+		;;
+	esac
 }
 
 # tvq_modules NAME: path of the directory that holds the kernel's own modules,
@@ -404,13 +482,26 @@ tvq_modules()
 {
 	local dir
 
-	if [ "$1" = debug ]; then
-		dir=$(tvq_debug)
+	case $1 in
+	debug | kcsan)
+		dir=$("tvq_$1")
 		echo "$dir/install/lib/modules"
-	else
+		;;
+	rt)
+		dir=$(tvq_rt)
+		echo "$dir/usr/lib/modules"
+		;;
+	*)
 		dir=$(tvq_tree)
 		echo "$dir/usr/lib/modules"
-	fi
+		;;
+	esac
+}
+
+# tvq_slow NAME: is it several times as slow as a stock kernel?
+tvq_slow()
+{
+	[ "$1" = debug ] || [ "$1" = kcsan ]
 }
 
 tvq_initrd_make()
@@ -508,9 +599,9 @@ tvq_accel()
 
 tvq_valid_kernel()
 {
-	case " $TVQ_KERNELS " in
+	case " $TVQ_KERNELS $TVQ_KERNELS_MORE " in
 	*" $1 "*) ;;
-	*) die "no kernel '$1': there are $TVQ_KERNELS" ;;
+	*) die "no kernel '$1': there are $TVQ_KERNELS $TVQ_KERNELS_MORE" ;;
 	esac
 }
 

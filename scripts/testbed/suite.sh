@@ -79,7 +79,7 @@ run_group()
 			limit=$((${limit:-120} * suite_sides))
 			seconds=$((seconds + limit + 10))
 		done
-		[ "$kernel" = debug ] && seconds=$((seconds * 3))
+		tvq_slow "$kernel" && seconds=$((seconds * 3))
 		echo "=== $kernel: ${options:-(no options)}: ${todo[*]}"
 		rc=0
 		eval "set -- $options"

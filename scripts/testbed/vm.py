@@ -36,6 +36,8 @@ SRC = "/tvq/src"
 RUN = "/run/tvq"
 # Seconds until the script begins; a slow and busy machine needs a minute.
 BOOT_TIMEOUT = 300
+# As tvq_slow in lib.sh.
+SLOW_KERNELS = ("debug", "kcsan")
 GUEST_INIT_END = "tvq-testbed: end of run"
 
 # What the kernel must not say. Each with a line that the self-test plants.
@@ -98,6 +100,13 @@ HARMLESS = [
     r"virtio_tvq: loading out-of-tree module",
     r"Hardware name: ",
 ]
+# Races between functions of the stock kernel alone are shown, and are its own
+# affair. One is ours as soon as a function of ours is in either stack: what we call
+# may be called without the lock that it needs.
+KCSAN_RE = re.compile(r"\bBUG: KCSAN: (.*)")
+KCSAN_OURS_RE = re.compile(r"\[virtio_tvq[a-z_]*\]")
+# As it begins and ends a report, which does not contain it.
+KCSAN_LINE = "=" * 66
 REPORT_RE = re.compile("|".join(f"(?:{r})" for r, _ in REPORTS))
 HARMLESS_RE = re.compile("|".join(HARMLESS))
 
@@ -129,7 +138,7 @@ def parse():
     args = ap.parse_args()
     args.append = " ".join(args.append)
     if args.memory is None:
-        args.memory = "2G" if args.kernel == "debug" else "1G"
+        args.memory = "2G" if args.kernel in SLOW_KERNELS else "1G"
     return args
 
 
@@ -322,6 +331,7 @@ class Run:
         self.set_timeout(args.timeout or math.inf)
         self.output_closed = threading.Event()
         self.problems = []       # (status, text)
+        self.stock_races = {}    # how often, as of the last search of the log
         self.expected = []       # regular expressions the script announced
         if "kmemleak=off" in args.append.split():
             # Elsewhere that is how kmemleak says that it gave up.
@@ -410,6 +420,7 @@ class Run:
                  f"command=({' '.join(map(shlex.quote, self.args.command))})"]
         env = {"TVQ_SRC": SRC, "TVQ_MODULES": "/tvq/modules",
                "TVQ_KERNEL": self.args.kernel,
+               "TVQ_SLOW": "1" if self.args.kernel in SLOW_KERNELS else "",
                "TVQ_DEVICES": str(self.args.devices),
                "TVQ_IOMMU": "1" if self.args.iommu else "",
                "TVQ_ACCEL": self.args.accel}
@@ -691,10 +702,16 @@ host timeout SECONDS              from now, until this run is ended
             return [], start
         lines = data.decode(errors="replace").splitlines()
         hits = []
+        self.stock_races = {}
         for i, line in enumerate(lines):
             if not REPORT_RE.search(line) or HARMLESS_RE.search(line):
                 continue
             if any(e.search(line) for e in self.expected):
+                continue
+            race = KCSAN_RE.search(line)
+            if race and not self.race_is_ours(lines[i:i + 200]):
+                race = race[1]
+                self.stock_races[race] = self.stock_races.get(race, 0) + 1
                 continue
             hits.append(i)
         excerpt = []
@@ -712,6 +729,17 @@ host timeout SECONDS              from now, until this run is ended
                 excerpt.append("[... more in the log]")
                 break
         return excerpt, start + len(data)
+
+    @staticmethod
+    def race_is_ours(lines):
+        """Whether the report that begins with these lines concerns us. Of one that
+        is not complete yet, the end of the run decides."""
+        for line in lines:
+            if KCSAN_LINE in line:
+                return False
+            if KCSAN_OURS_RE.search(line):
+                return True
+        return len(lines) == 200
 
     def wait_log(self, text, timeout):
         limit = time.monotonic() + timeout
@@ -769,11 +797,26 @@ host timeout SECONDS              from now, until this run is ended
         self.end_qemu()
         self.end_devices()
         excerpt, _ = self.reports()
+        if self.stock_races:
+            note("data races of the stock kernel alone:")
+            for race, n in sorted(self.stock_races.items()):
+                note(f"  {n} {race}")
         if excerpt:
             self.problem(STATUS_REPORT, "reports in the kernel log:\n"
                          + "\n".join(excerpt))
         if complete:
             self.check_taint(bool(excerpt))
+            if self.args.kernel == "kcsan":
+                self.check_kcsan()
+
+    def check_kcsan(self):
+        """Finding no race means nothing where none was looked for."""
+        with open(self.kernel_log, errors="replace") as f:
+            watched = re.findall(r"kcsan: setup_watchpoints: (\d+)", f.read())
+        if not watched or int(watched[-1]) == 0:
+            self.problem(STATUS_TESTBED, "KCSAN has watched nothing")
+        else:
+            note(f"KCSAN has watched {watched[-1]} accesses")
 
     def drain(self):
         """Waits until what the guest wrote has come through."""

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 1 --device-args '--shm-size 64M --admin-queues 0'
-# kernels: 6.12 7.2
+# kernels: 6.12 7.2 rt
 # timeout: 180
 #
 # Persistent memory: a shared memory region of a managed device, which the kernel's

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 2 --smp 1 --device-args '--vectors-max 512'
-# kernels: 6.12 7.2
+# kernels: 6.12 7.2 rt
 # timeout: 180
 #
 # Interrupt vectors run out, first the device's, then the CPU's, of which there are

@@ -12,7 +12,7 @@
 tvq_load
 fn=$(tvq_function 0)
 rounds=10
-[ "$TVQ_KERNEL" = debug ] && rounds=4
+[ -n "$TVQ_SLOW" ] && rounds=4
 
 # again FILE TEXT: write until told to stop, whatever comes of it.
 again()

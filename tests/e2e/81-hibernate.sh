@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 1 --disk 1G --append 'tvq.ram tvq.resume'
-# kernels: 6.12 7.2
+# kernels: 6.12 7.2 rt
 # timeout: 400
 #
 # Hibernation, with devices of each type in use, through a reboot in which the

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 1 --append tvq.kexec=0
-# kernels: 6.12 7.2
+# kernels: 6.12 7.2 rt
 # timeout: 120
 #
 # kexec into the same kernel while a disk is written to: the device is quiet when the
