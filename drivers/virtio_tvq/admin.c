@@ -1308,7 +1308,8 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_admin_parts_set);
  * @stopped: or to let go on
  *
  * Context: see admin.h.
- * Return: see admin.h.
+ * Return: see admin.h; -ETIMEDOUT also when the queue has broken before the answer came,
+ * and -EIO only when nothing was sent.
  */
 int tvq_admin_mode_set(struct tvq_admin *admin,
 		       const struct tvq_member *member, bool stopped)
@@ -1324,6 +1325,9 @@ int tvq_admin_mode_set(struct tvq_admin *admin,
 	out = tvq_admin_out(msg);
 	out->flags = stopped ? BIT(VIRTIO_ADMIN_CMD_DEV_MODE_F_STOPPED) : 0;
 	err = tvq_admin_exec(admin, msg);
+	/* Whoever waits for the device has to know whether it may be stopped. */
+	if (err == -EIO && msg->submitted)
+		err = -ETIMEDOUT;
 	tvq_msg_put(msg);
 	return err;
 }

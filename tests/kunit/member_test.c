@@ -521,6 +521,45 @@ static void stop_it(struct work_struct *work)
 	who->err = tvq_member_set_mode(who->bed->tdev, true);
 }
 
+/* It may have been stopped, and nobody can let it go on: nobody is to wait for it. */
+static void stop_and_the_queue_breaks(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct someone who = { .bed = bed };
+	unsigned int posts;
+
+	INIT_WORK_ONSTACK(&who.work, stop_it);
+	tvq_member_start(bed->mgmt);
+	bed->mute = true;
+	posts = bed->admin_link->posts;
+	schedule_work(&who.work);
+	while (READ_ONCE(bed->admin_link->posts) == posts)
+		usleep_range(100, 200);
+	tvq_admin_break(bed->mgmt->admin);
+	flush_work(&who.work);
+	destroy_work_on_stack(&who.work);
+	KUNIT_EXPECT_EQ(test, who.err, -ETIMEDOUT);
+	KUNIT_EXPECT_TRUE(test, tvq_member_stopped(bed->tdev));
+	tvq_member_resume(bed->tdev);
+	KUNIT_EXPECT_FALSE(test, tvq_member_stopped(bed->tdev));
+	KUNIT_EXPECT_TRUE(test, tvq_device_is_dead(bed->tdev));
+}
+
+/* What was not sent stops nobody, and who goes on is not given up for it. */
+static void stop_on_a_broken_queue(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	tvq_member_start(bed->mgmt);
+	tvq_admin_break(bed->mgmt->admin);
+	bed->num = 0;
+	KUNIT_EXPECT_EQ(test, tvq_member_set_mode(bed->tdev, true), -EIO);
+	KUNIT_EXPECT_FALSE(test, tvq_member_stopped(bed->tdev));
+	tvq_member_resume(bed->tdev);
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_dead(bed->tdev));
+	KUNIT_EXPECT_EQ(test, bed->num, 0);
+}
+
 /* Who resets the function waits, but not for ever: then it is too late to stop one. */
 static void stop_comes_too_late(struct kunit *test)
 {
@@ -772,6 +811,8 @@ static struct kunit_case member_cases[] = {
 	KUNIT_CASE(gone_is_not_resumed),
 	KUNIT_CASE(gone_is_left_alone),
 	KUNIT_CASE(stop_without_answer),
+	KUNIT_CASE(stop_and_the_queue_breaks),
+	KUNIT_CASE(stop_on_a_broken_queue),
 	KUNIT_CASE(stop_comes_too_late),
 	KUNIT_CASE(retry_ends_with_a_reset),
 	KUNIT_CASE(get_parts),
