@@ -1117,14 +1117,13 @@ void tvq_device_redescribe(struct tvq_device *tdev, const struct tvq_info *info)
 	device_lock_assert(&tdev->dev);
 	scoped_guard(mutex, &tdev->lock)
 		tdev->pristine = !info->status;
-	scoped_guard(mutex, &tdev->config_lock) {
-		kfree(tdev->config);
-		tdev->config = info->config;
-		tdev->config_len = info->config_len;
-		tdev->config_generation = info->config_generation;
-		tdev->config_told = info->config_generation;
-		tdev->config_stale = false;
-	}
+	guard(mutex)(&tdev->config_lock);
+	kfree(tdev->config);
+	tdev->config = info->config;
+	tdev->config_len = info->config_len;
+	tdev->config_generation = info->config_generation;
+	tdev->config_told = info->config_generation;
+	tdev->config_stale = false;
 	/* Attributes read these at any time. */
 	for (i = 0; i < ARRAY_SIZE(tdev->features); i++)
 		WRITE_ONCE(tdev->features[i], info->features[i]);
@@ -1134,6 +1133,29 @@ void tvq_device_redescribe(struct tvq_device *tdev, const struct tvq_info *info)
 	tdev->vq_size = info->vq_size;
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_device_redescribe);
+
+/**
+ * tvq_device_is_as() - is this still the device's description
+ * @tdev: managed device
+ * @info: what DESCRIBE says now
+ *
+ * Does not want the device lock, which may be held by who waits for the end of a reset.
+ *
+ * Context: process, may sleep.
+ * Return: true if so; configuration space may differ, and the doorbell is not looked at.
+ */
+bool tvq_device_is_as(struct tvq_device *tdev, const struct tvq_info *info)
+{
+	guard(mutex)(&tdev->config_lock);
+	return info->type == tdev->type && !strcmp(info->name, tdev->name) &&
+	       !memcmp(info->features, tdev->features, sizeof(info->features)) &&
+	       info->num_vqs == tdev->num_vqs &&
+	       info->num_vectors == tdev->num_vectors &&
+	       info->config_len == tdev->config_len &&
+	       !memcmp(info->vq_size, tdev->vq_size,
+		       info->num_vqs * sizeof(*info->vq_size));
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_device_is_as);
 
 /**
  * tvq_device_state_set() - the device's state was put in from elsewhere

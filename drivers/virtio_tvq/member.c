@@ -237,6 +237,9 @@ static int tvq_member_provision(struct tvq_device *tdev, u16 attribute,
 	device_lock_assert(&tdev->dev);
 	if (tdev->dev.driver)
 		return -EBUSY;
+	/* A reset of the function does not wait for who holds the lock of such a device. */
+	if (tvq_device_is_dead(tdev))
+		return -EIO;
 	/* As it was found, it may have a status. */
 	err = tvq_device_reset(tdev);
 	if (!err)
@@ -261,8 +264,8 @@ static int tvq_member_provision(struct tvq_device *tdev, u16 attribute,
  *
  * Context: process, may sleep.
  * Return: 0, and the device is described anew; -EBUSY when it is bound to a driver;
- * -EAGAIN while the function is being reset; -ENODEV for a device that is gone; or as in
- * admin.h.
+ * -EIO for a device that has been given up; -EAGAIN while the function is being reset;
+ * -ENODEV for a device that is gone; or as in admin.h.
  */
 int tvq_member_set(struct tvq_device *tdev, u16 attribute,
 		   const union tvq_member_value *value)

@@ -956,14 +956,7 @@ static bool tvq_mgmt_same(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 	if (err)
 		return err != -ENXIO;
 	same = !tvq_mgmt_doorbell(mgmt, &info, &doorbell) &&
-	       doorbell == tdev->doorbell && info.type == tdev->type &&
-	       !strcmp(info.name, tdev->name) &&
-	       !memcmp(info.features, tdev->features, sizeof(info.features)) &&
-	       info.num_vqs == tdev->num_vqs &&
-	       info.num_vectors == tdev->num_vectors &&
-	       info.config_len == tdev->config_len &&
-	       !memcmp(info.vq_size, tdev->vq_size,
-		       info.num_vqs * sizeof(*info.vq_size));
+	       doorbell == tdev->doorbell && tvq_device_is_as(tdev, &info);
 	kfree(info.config);
 	kfree(info.vq_size);
 	return same;

@@ -63,7 +63,7 @@ enum tvq_device_flags {
  *
  * What stands before "private" does not change while the device is bound to a driver,
  * @driver_override apart. @features, @num_vqs, @num_vectors and @vq_size may do so,
- * under the device lock, while it is not.
+ * under the device lock and @config_lock, while it is not.
  */
 struct tvq_device {
 	struct device dev;
@@ -84,7 +84,7 @@ struct tvq_device {
 	struct tvq_cmdq *cmdq;
 	struct mutex lock;		/* serialises commands that change state */
 	bool pristine;			/* by lock: as a reset leaves it */
-	struct mutex config_lock;	/* guards the five that follow */
+	struct mutex config_lock;	/* guards the five that follow, see above, too */
 	u8 *config;
 	u32 config_len;
 	u32 config_generation;

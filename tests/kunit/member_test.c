@@ -750,6 +750,38 @@ static void provision(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, tvq_member_set(tdev, VIRTIO_TVQ_MEMBER_VQS, &value),
 			-EPROTO);
 	KUNIT_EXPECT_TRUE(test, tvq_device_is_dead(tdev));
+	/* Nor is it provisioned any more. */
+	bed->num = 0;
+	bed->vqs = 3;
+	KUNIT_EXPECT_EQ(test, tvq_member_set(tdev, VIRTIO_TVQ_MEMBER_VQS, &value), -EIO);
+	KUNIT_EXPECT_EQ(test, bed->num, 0);
+}
+
+/* Who resets the function asks whether it is the same, and may not take the device lock. */
+static void same_device(struct kunit *test)
+{
+	struct tvq_info info = { .id = ID, .type = 99, .num_vqs = 1 };
+	struct bed *bed = test->priv;
+	u16 size = 0;
+
+	info.vq_size = &size;
+	device_lock(&bed->tdev->dev);
+	KUNIT_EXPECT_TRUE(test, tvq_device_is_as(bed->tdev, &info));
+	device_unlock(&bed->tdev->dev);
+	size = 16;
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_as(bed->tdev, &info));
+	size = 0;
+	info.num_vectors = 1;
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_as(bed->tdev, &info));
+	info.num_vectors = 0;
+	info.features[1] = 1;
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_as(bed->tdev, &info));
+	info.features[1] = 0;
+	info.config_len = 4;
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_as(bed->tdev, &info));
+	info.config_len = 0;
+	strscpy(info.name, "x");
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_as(bed->tdev, &info));
 }
 
 /* Nobody waits while the function is reset: it may be the reset that waits for him. */
@@ -819,6 +851,7 @@ static struct kunit_case member_cases[] = {
 	KUNIT_CASE(object_left),
 	KUNIT_CASE(set_parts),
 	KUNIT_CASE(provision),
+	KUNIT_CASE(same_device),
 	KUNIT_CASE(frozen),
 	KUNIT_CASE(virtual_functions),
 	{}
