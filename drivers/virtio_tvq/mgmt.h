@@ -196,6 +196,7 @@ int tvq_member_set_parts(struct tvq_device *tdev, const void *parts,
 
 /* pci.c */
 #if IS_ENABLED(CONFIG_KUNIT)
+u64 tvq_pci_wanted(u64 offered, bool sriov);
 bool tvq_pci_admin_fits(u16 index, u16 num, u16 num_queues, u16 transport);
 #endif
 

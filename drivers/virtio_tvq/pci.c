@@ -419,7 +419,16 @@ static int tvq_pci_reset(struct tvq_pci *tp)
 	return err;
 }
 
-static int tvq_pci_negotiate(struct tvq_pci *tp)
+/**
+ * tvq_pci_wanted() - what to take of the features that the function offers
+ * @offered: these
+ * @sriov: it has an SR-IOV capability, too; a function may offer the feature while
+ *	whatever is between it and us hides that
+ *
+ * Context: any.
+ * Return: the features, or 0 where one that has to be there is not.
+ */
+VISIBLE_IF_KUNIT u64 tvq_pci_wanted(u64 offered, bool sriov)
 {
 	const u64 required = BIT_ULL(VIRTIO_F_TRANSPT_VQ) |
 			     BIT_ULL(VIRTIO_F_VERSION_1) |
@@ -427,22 +436,32 @@ static int tvq_pci_negotiate(struct tvq_pci *tp)
 	const u64 optional = BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) |
 			     BIT_ULL(VIRTIO_RING_F_EVENT_IDX) |
 			     BIT_ULL(VIRTIO_F_ADMIN_VQ) |
-			     BIT_ULL(VIRTIO_F_SR_IOV) |
 			     BIT_ULL(VIRTIO_F_ORDER_PLATFORM);
+
+	if ((offered & required) != required)
+		return 0;
+	return offered & (required | optional |
+			  (sriov ? BIT_ULL(VIRTIO_F_SR_IOV) : 0));
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_pci_wanted);
+
+static int tvq_pci_negotiate(struct tvq_pci *tp)
+{
 	struct pci_dev *pdev = tvq_pci_dev(tp);
-	u64 features;
+	bool sriov = pci_find_ext_capability(pdev, PCI_EXT_CAP_ID_SRIOV);
+	u64 offered, features;
 	u8 status;
 
 	status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
 	vp_modern_set_status(&tp->mdev, status);
-	features = vp_modern_get_features(&tp->mdev);
-	if ((features & required) != required) {
+	offered = vp_modern_get_features(&tp->mdev);
+	features = tvq_pci_wanted(offered, sriov);
+	if (!features) {
 		dev_err(&pdev->dev,
 			"features %#llx: a management device has TRANSPT_VQ (bit %d), VERSION_1 and ACCESS_PLATFORM\n",
-			features, VIRTIO_F_TRANSPT_VQ);
+			offered, VIRTIO_F_TRANSPT_VQ);
 		return -ENODEV;
 	}
-	features &= required | optional;
 	tp->vdev.features = features;
 	vp_modern_set_features(&tp->mdev, features);
 	vp_modern_set_status(&tp->mdev, status | VIRTIO_CONFIG_S_FEATURES_OK);

@@ -11,6 +11,8 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/unaligned.h>
+#include <linux/virtio_config.h>
+#include <uapi/linux/virtio_tvq.h>
 #include <kunit/test.h>
 
 #include "fake_link.h"
@@ -1103,7 +1105,24 @@ static void placement(struct kunit *test)
 						 p->transport), p->fits);
 }
 
+/* Virtual functions are negotiated with a function that has them, and with no other. */
+static void sriov_feature(struct kunit *test)
+{
+	const u64 needed = BIT_ULL(VIRTIO_F_TRANSPT_VQ) |
+			   BIT_ULL(VIRTIO_F_VERSION_1) |
+			   BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
+	const u64 admin = needed | BIT_ULL(VIRTIO_F_ADMIN_VQ);
+	const u64 all = admin | BIT_ULL(VIRTIO_F_SR_IOV);
+
+	KUNIT_EXPECT_EQ(test, tvq_pci_wanted(all, true), all);
+	KUNIT_EXPECT_EQ(test, tvq_pci_wanted(all, false), admin);
+	KUNIT_EXPECT_EQ(test, tvq_pci_wanted(admin, true), admin);
+	KUNIT_EXPECT_EQ(test, tvq_pci_wanted(all | BIT_ULL(5), true), all);
+	KUNIT_EXPECT_EQ(test, tvq_pci_wanted(all & ~BIT_ULL(VIRTIO_F_VERSION_1), true), 0);
+}
+
 static struct kunit_case admin_cases[] = {
+	KUNIT_CASE(sriov_feature),
 	KUNIT_CASE_PARAM(placement, place_gen_params),
 	KUNIT_CASE(list_query_bytes),
 	KUNIT_CASE(list_use_bytes),
