@@ -194,9 +194,22 @@ int tvq_member_get_parts(struct tvq_device *tdev, void **parts);
 int tvq_member_set_parts(struct tvq_device *tdev, const void *parts,
 			 size_t len);
 
+/**
+ * struct tvq_pci_place - where the admin virtqueues of a function are
+ * @index: of the first
+ * @num: how many, or 0
+ */
+struct tvq_pci_place {
+	u16 index;
+	u16 num;
+};
+
 /* pci.c */
 #if IS_ENABLED(CONFIG_KUNIT)
 u64 tvq_pci_wanted(u64 offered, bool sriov);
+const struct tvq_pci_place *
+tvq_pci_admin_place(const struct tvq_pci_place *common,
+		    const struct tvq_pci_place *cap);
 bool tvq_pci_admin_fits(u16 index, u16 num, u16 num_queues, u16 transport);
 #endif
 

@@ -67,8 +67,7 @@ struct tvq_pci_vq {
  * @mdev: the modern virtio-pci layout
  * @vdev: never registered: the rings want one, for its features and its parent
  * @transport_index: index of the transport virtqueue
- * @cap_admin_index: index of the first admin virtqueue, as of the vendor capability
- * @cap_admin_num: number of admin virtqueues, as of the vendor capability
+ * @cap_admin: where the admin virtqueues are, as of the vendor capability
  * @vqs: the function's virtqueues
  * @num_vqs: how many; 0 until the function was first set up
  * @doorbell_bar: the BAR with the doorbell pages, or -1
@@ -83,8 +82,7 @@ struct tvq_pci {
 	struct virtio_pci_modern_device mdev;
 	struct virtio_device vdev;
 	u16 transport_index;
-	u16 cap_admin_index;
-	u16 cap_admin_num;
+	struct tvq_pci_place cap_admin;
 	struct tvq_pci_vq *vqs;
 	unsigned int num_vqs;
 	int doorbell_bar;
@@ -334,8 +332,8 @@ static int tvq_pci_read_cap(struct tvq_pci *tp)
 	}
 
 	tp->transport_index = le16_to_cpu(cap.transport_queue_index);
-	tp->cap_admin_index = le16_to_cpu(cap.admin_queue_index);
-	tp->cap_admin_num = le16_to_cpu(cap.admin_queue_num);
+	tp->cap_admin.index = le16_to_cpu(cap.admin_queue_index);
+	tp->cap_admin.num = le16_to_cpu(cap.admin_queue_num);
 	if (tp->transport_index < vp_modern_get_num_queues(&tp->mdev)) {
 		dev_err(&pdev->dev,
 			"transport virtqueue %u is among the other queues\n",
@@ -491,32 +489,56 @@ VISIBLE_IF_KUNIT bool tvq_pci_admin_fits(u16 index, u16 num, u16 num_queues,
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_pci_admin_fits);
 
+/**
+ * tvq_pci_admin_place() - which of two says where the admin virtqueues are
+ * @common: as of the common configuration, or NULL if that is too short
+ * @cap: as of the vendor capability; it does not say if it has none
+ *
+ * Context: any.
+ * Return: one of the two, or NULL if they differ.
+ */
+VISIBLE_IF_KUNIT const struct tvq_pci_place *
+tvq_pci_admin_place(const struct tvq_pci_place *common,
+		    const struct tvq_pci_place *cap)
+{
+	if (!common)
+		return cap;
+	if (cap->num && (cap->index != common->index || cap->num != common->num))
+		return NULL;
+	return common;
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_pci_admin_place);
+
 /* Where are the admin virtqueues, and how many? */
 static int tvq_pci_find_admin(struct tvq_pci *tp, u16 *index, u16 *num)
 {
 	const unsigned int end = offsetofend(struct virtio_pci_modern_common_cfg,
 					     admin_queue_num);
 	struct pci_dev *pdev = tvq_pci_dev(tp);
+	const struct tvq_pci_place *place;
+	struct tvq_pci_place common = {};
 	u16 num_queues;
 
 	*index = 0;
 	*num = 0;
 	if (!__virtio_test_bit(&tp->vdev, VIRTIO_F_ADMIN_VQ))
 		return 0;
-	*index = tp->cap_admin_index;
-	*num = tp->cap_admin_num;
 	if (tp->mdev.common_len >= end) {
-		*index = vp_modern_avq_index(&tp->mdev);
-		*num = vp_modern_avq_num(&tp->mdev);
-		if (tp->cap_admin_num && (tp->cap_admin_index != *index ||
-					  tp->cap_admin_num != *num)) {
-			dev_err(&pdev->dev,
-				"admin virtqueues %u+%u or %u+%u: the common configuration and the vendor capability differ\n",
-				*index, *num, tp->cap_admin_index,
-				tp->cap_admin_num);
-			return -EINVAL;
-		}
+		common.index = vp_modern_avq_index(&tp->mdev);
+		common.num = vp_modern_avq_num(&tp->mdev);
+		place = tvq_pci_admin_place(&common, &tp->cap_admin);
+	} else {
+		place = tvq_pci_admin_place(NULL, &tp->cap_admin);
 	}
+	if (!place) {
+		dev_err(&pdev->dev,
+			"admin virtqueues %u+%u or %u+%u: the common configuration and the vendor capability differ\n",
+			common.index, common.num, tp->cap_admin.index,
+			tp->cap_admin.num);
+		return -EINVAL;
+	}
+	*index = place->index;
+	*num = place->num;
 	num_queues = vp_modern_get_num_queues(&tp->mdev);
 	if (!tvq_pci_admin_fits(*index, *num, num_queues, tp->transport_index)) {
 		dev_err(&pdev->dev,

@@ -1105,6 +1105,20 @@ static void placement(struct kunit *test)
 						 p->transport), p->fits);
 }
 
+/* The common configuration counts where it is long enough, and is not contradicted. */
+static void two_places(struct kunit *test)
+{
+	const struct tvq_pci_place common = { 2, 8 }, same = { 2, 8 };
+	const struct tvq_pci_place none = {}, less = { 2, 7 }, other = { 3, 8 };
+
+	KUNIT_EXPECT_PTR_EQ(test, tvq_pci_admin_place(&common, &same), &common);
+	KUNIT_EXPECT_PTR_EQ(test, tvq_pci_admin_place(&common, &none), &common);
+	KUNIT_EXPECT_PTR_EQ(test, tvq_pci_admin_place(NULL, &other), &other);
+	KUNIT_EXPECT_NULL(test, tvq_pci_admin_place(&common, &less));
+	KUNIT_EXPECT_NULL(test, tvq_pci_admin_place(&common, &other));
+	KUNIT_EXPECT_NULL(test, tvq_pci_admin_place(&none, &other));
+}
+
 /* Virtual functions are negotiated with a function that has them, and with no other. */
 static void sriov_feature(struct kunit *test)
 {
@@ -1122,6 +1136,7 @@ static void sriov_feature(struct kunit *test)
 }
 
 static struct kunit_case admin_cases[] = {
+	KUNIT_CASE(two_places),
 	KUNIT_CASE(sriov_feature),
 	KUNIT_CASE_PARAM(placement, place_gen_params),
 	KUNIT_CASE(list_query_bytes),
