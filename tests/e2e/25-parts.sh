@@ -54,6 +54,12 @@ moves()
 	[ "$(ended)" != "$1" ]
 }
 
+# status_of PARTS: behind the features, of which each part has 16 bytes and 16 of header
+status_of()
+{
+	od -An -tu1 -j 80 -N 1 "$1" | tr -d ' '
+}
+
 [ "$(cat "$files/mode")" = running ] || fail "not running"
 cat "$files/parts" >/run/parts
 [ -s /run/parts ] || fail "no parts"
@@ -70,6 +76,11 @@ for ((i = 0; i < rounds; i++)); do
 	mode stopped
 	cat "$files/parts" >/run/parts
 	host device 0 ctl reset t
+	cat "$files/parts" >/run/forgotten
+	[ "$(status_of /run/parts)" = 15 ] || fail "round $i: not in use"
+	[ "$(status_of /run/forgotten)" = 0 ] || fail "round $i: it has not forgotten"
+	# It would work now, if it only were not stopped.
+	mode running
 	wait_for 30 pending || fail "round $i: nobody waits"
 	# What ended before the stop may take a moment to be counted; then there is as much
 	# time again for what must not move.
@@ -77,6 +88,7 @@ for ((i = 0; i < rounds; i++)); do
 	before=$(ended)
 	sleep 0.3
 	moves "$before" && fail "round $i: a device that was reset still works"
+	mode stopped
 	set_parts /run/parts
 	mode running
 	wait_for 30 moves "$before" || fail "round $i: does not go on"
@@ -85,7 +97,7 @@ io_stop
 echo 0 >$trace/events/virtio_tvq/enable
 ! grep 'SETUP_VQS\|NEGOTIATE' $trace/trace || fail "the driver set something up"
 grep tvq_admin_done $trace/trace >/run/done
-[ "$(grep -c DEV_MODE_SET /run/done)" = $((2 * rounds)) ] || fail "not every command is in the trace"
+[ "$(grep -c DEV_MODE_SET /run/done)" = $((4 * rounds)) ] || fail "not every command is in the trace"
 ! grep -v 'err=0 .*status=0 ' /run/done || fail "a command failed"
 
 # One that is to go goes on first: nobody waits for it for ever.
