@@ -20,7 +20,7 @@ int cmdq_pop(struct cmdq *q, struct vq_chain *chain, uint64_t epoch)
 		ret = vq_pop(&q->vq, chain);
 		if (!ret && vq_enable_notify(&q->vq))
 			ret = vq_pop(&q->vq, chain);
-		if (ret < 0 && q->vq.enabled && !q->failed) {
+		if (ret < 0 && q->vq.broken && !q->failed) {
 			q->failed = true;
 			pci_needs_reset(q->pci);
 		}
@@ -62,10 +62,13 @@ void cmdq_answer(struct cmdq *q, struct answer *answer)
 
 	/* A command of before the last reset is forgotten. */
 	if (mem_enter_wait(mem, answer->epoch)) {
+		if (!hostile_answer(q, answer))
+			goto leave;
 		/* One that cannot be answered is given back all the same. */
 		if (vq_write(mem, &answer->chain, 0, answer->data, answer->len))
 			answer->written = 0;
 		cmdq_push(q, answer);
+leave:
 		mem_leave(mem);
 	}
 	vq_chain_free(&answer->chain);
@@ -148,6 +151,7 @@ int cmdq_start(struct cmdq *q, struct pci *pci, uint16_t index, bool (*take)(str
 	pthread_cond_init(&q->wake_cond, NULL);
 	pthread_mutex_init(&q->lock, NULL);
 	vq_init(&q->vq, &pci->mem, index);
+	hostile_queue_init(&q->vq.hostile, pci->hostile, 0, index);
 	return pthread_create(&q->thread, NULL, cmdq_thread, q) ? -1 : 0;
 }
 

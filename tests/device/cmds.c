@@ -442,6 +442,7 @@ static int cmd_setup(struct command *cmd)
 		vq_setup(mdev, &vqs[i], &layout);
 		if (vq_enable(vq, &layout))
 			err = CMD_ERR(ENOMEM, NONE);
+		hostile_queue_init(&vq->hostile, &cmd->tvq->hostile, mdev->id, vq->index);
 		vq->vector = le16toh(vqs[i].vector);
 	}
 	if (err) {
@@ -626,6 +627,7 @@ void cmds_run(struct job *job)
 {
 	struct command *cmd = container_of(job, struct command, job);
 	const struct command_desc *desc = cmd->desc;
+	struct mdev *mdev = cmd->mdev;
 	int err;
 
 	/* One of before a reset is forgotten, and so has no effect behind it. */
@@ -638,4 +640,7 @@ void cmds_run(struct job *job)
 		err = desc->run(cmd);
 	if (err)
 		command_error(cmd, err);
+	/* Without end, if what comes of it is a command. */
+	if (mdev && !mdev->dying && hostile_config_changed(&mdev->vqs[0].hostile))
+		mdev_config_changed(mdev);
 }

@@ -61,6 +61,15 @@ static const char help[] =
 "fault show                      what was told, how many commands there were since, and\n"
 "                                how many answers were not what they would have been\n"
 "fault off                       nothing is wrong from now on; prints as show\n"
+"hostile SEED|random[,rate=N][,what=WHAT[+WHAT]...]\n"
+"                                lies to the driver, by the random numbers of this seed:\n"
+"                                in N of 1000 replies, buffers, reads or interrupts (300).\n"
+"                                WHAT: replies, to transport and admin commands;\n"
+"                                rings, the used rings of these; queues, used rings and\n"
+"                                buffers of managed devices; interrupts, for nothing;\n"
+"                                function, its registers and capabilities; all (all)\n"
+"hostile show                    what was told, and how many lies there were so far\n"
+"hostile off                     tells the truth from now on; prints as show\n"
 "help                            this text\n";
 
 struct client {
@@ -313,6 +322,42 @@ static const char *do_fault(struct tvq *tvq, struct reply *reply, char **save)
 	return NULL;
 }
 
+static void show_hostile(struct hostile *h, struct reply *reply)
+{
+	struct hostile_counts *count = &h->count;
+
+	if (atomic_load(&h->run))
+		say(reply, "seed=%" PRIu64 " rate=%" PRIu32 " what=%#" PRIx32 " ",
+		    atomic_load(&h->seed), atomic_load(&h->rate), atomic_load(&h->what));
+	else
+		say(reply, "off ");
+	say(reply, "replies=%" PRIu64 " reply-lies=%" PRIu64 " ring-lies=%" PRIu64 " used=%" PRIu64
+	    " used-lies=%" PRIu64 " interrupts=%" PRIu64 " reads=%" PRIu64 " read-lies=%" PRIu64
+	    "\n", atomic_load(&count->replies), atomic_load(&count->reply_lies),
+	    atomic_load(&count->ring_lies), atomic_load(&count->used),
+	    atomic_load(&count->used_lies), atomic_load(&count->interrupts),
+	    atomic_load(&count->reads), atomic_load(&count->read_lies));
+}
+
+static const char *do_hostile(struct tvq *tvq, struct reply *reply, char **save)
+{
+	char *word = strtok_r(NULL, " \t\r", save);
+	struct hostile_options opt = { 0 };
+	const char *error;
+
+	if (!word || strtok_r(NULL, " \t\r", save))
+		return "usage: hostile SEED[,rate=N][,what=WHAT]|show|off";
+	if (strcmp(word, "show") && strcmp(word, "off")) {
+		error = hostile_parse(&opt, word);
+		if (error)
+			return error;
+	}
+	if (strcmp(word, "show"))
+		hostile_set(&tvq->hostile, &opt);
+	show_hostile(&tvq->hostile, reply);
+	return NULL;
+}
+
 static void list_one(struct mdev *mdev, struct reply *reply)
 {
 	char text[256] = "";
@@ -380,6 +425,8 @@ static const char *execute(struct tvq *tvq, char *line, struct reply *reply)
 		return do_add(tvq, reply, &save);
 	if (!strcmp(verb, "fault"))
 		return do_fault(tvq, reply, &save);
+	if (!strcmp(verb, "hostile"))
+		return do_hostile(tvq, reply, &save);
 
 	which = strtok_r(NULL, " \t\r", &save);
 	value = strtok_r(NULL, " \t\r", &save);

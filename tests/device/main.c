@@ -58,6 +58,10 @@ static const char usage[] =
 "  --fault KEY=VALUE[,KEY=VALUE]...\n"
 "                            do something wrong to the answers of commands, from the\n"
 "                            start; the keys are those of the control command fault\n"
+"  --hostile SEED[,rate=N][,what=WHAT[+WHAT]...]\n"
+"                            lie to the driver, from the start; see the control command\n"
+"                            hostile. QEMU sees what is read of the function, too, and may\n"
+"                            not be able to attach it\n"
 "  --log-level LEVEL         error, warn, info or debug (info)\n"
 "  --help                    this text\n"
 "\n"
@@ -71,7 +75,8 @@ enum {
 	OPT_SOCKET = 256, OPT_CONTROL, OPT_STATE_DIR, OPT_DISK_DIR, OPT_CONSOLE_DIR, OPT_TAP,
 	OPT_MAC_PREFIX, OPT_DEVICES_MAX, OPT_VQS_MAX, OPT_VECTORS_MAX, OPT_DEVICE_VQS_MAX,
 	OPT_DEVICE_VECTORS_MAX, OPT_SHM_SIZE, OPT_QUEUE_SIZE, OPT_TRANSPORT_QUEUE_SIZE, OPT_PCI,
-	OPT_FAULT, OPT_LOG_LEVEL, OPT_ADMIN_QUEUES, OPT_SHORT_COMMON_CFG, OPT_SRIOV, OPT_HELP,
+	OPT_FAULT, OPT_HOSTILE, OPT_LOG_LEVEL, OPT_ADMIN_QUEUES, OPT_SHORT_COMMON_CFG, OPT_SRIOV,
+	OPT_HELP,
 };
 
 static const struct option options[] = {
@@ -95,6 +100,7 @@ static const struct option options[] = {
 	{ "sriov", required_argument, NULL, OPT_SRIOV },
 	{ "pci", required_argument, NULL, OPT_PCI },
 	{ "fault", required_argument, NULL, OPT_FAULT },
+	{ "hostile", required_argument, NULL, OPT_HOSTILE },
 	{ "log-level", required_argument, NULL, OPT_LOG_LEVEL },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
@@ -203,7 +209,7 @@ static void tell_fault(struct tvq_options *opt, char *text)
 static void parse(int argc, char **argv, struct tvq_options *opt)
 {
 	enum log_level level;
-	const char *name;
+	const char *name, *error;
 	int c, i = -1;
 
 	opterr = 0;
@@ -270,6 +276,11 @@ static void parse(int argc, char **argv, struct tvq_options *opt)
 			break;
 		case OPT_FAULT:
 			tell_fault(opt, optarg);
+			break;
+		case OPT_HOSTILE:
+			error = hostile_parse(&opt->hostile, optarg);
+			if (error)
+				bad_option("--hostile: %s", error);
 			break;
 		case OPT_LOG_LEVEL:
 			if (log_parse_level(optarg, &level))

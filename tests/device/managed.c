@@ -272,7 +272,11 @@ void managed_msi_get(struct mdev *mdev, uint16_t first, uint16_t count,
 
 static void managed_interrupt(struct mdev *mdev, struct virtq *vq)
 {
+	int vector = hostile_vector(&vq->hostile, mdev->num_vectors);
+
 	raise_vector(mdev, vq->vector);
+	if (vector >= 0)
+		raise_vector(mdev, vector);
 }
 
 static void managed_config_changed(struct mdev *mdev)

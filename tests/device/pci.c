@@ -23,6 +23,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "hostile.h"
 #include "log.h"
 #include "tvq.h"
 #include "virtq.h"
@@ -593,6 +594,8 @@ static void virtio_bar_read(struct pci *pci, uint64_t offset, uint8_t *buf, uint
 	if (offset < COMMON_OFFSET + common_length(pci)) {
 		n = common_length(pci) - offset;
 		common_read(pci, offset, buf, n < len ? n : len);
+		if (pci->hostile)
+			hostile_register(pci->hostile, buf, n < len ? n : len);
 	} else if (offset >= DEVICE_OFFSET && offset < DEVICE_OFFSET + pci->setup.config_len) {
 		n = DEVICE_OFFSET + pci->setup.config_len - offset;
 		pci->ops->refresh(pci);
@@ -707,6 +710,9 @@ static void config_read(struct pci *pci, uint64_t offset, void *buf, uint32_t le
 	if (offset <= WINDOW_DATA && offset + len > WINDOW_DATA && window(pci, &bar, &at, &n))
 		bar_read(pci, bar, at, &pci->config[WINDOW_DATA], n);
 	memcpy(buf, &pci->config[offset], len);
+	if (pci->hostile)
+		hostile_config(pci->hostile, offset, buf, len, CAP_COMMON,
+			       CAP_OWN + pci->setup.vendor_cap_len);
 }
 
 static void config_write(struct pci *pci, uint64_t offset, const uint8_t *buf, uint32_t len)

@@ -27,6 +27,7 @@
 #define PCI_QUEUES_MAX		1024	/* for whose notifications there is room */
 #define PCI_DEVICE_CONFIG_MAX	256
 
+struct hostile;
 struct pci;
 struct vq_setup;
 
@@ -93,6 +94,7 @@ struct pci {
 	struct pci_setup setup;
 	struct mem mem;
 	struct vfu vfu;
+	struct hostile *hostile;	/* NULL: it never lies */
 	uint8_t config[PCI_CONFIG_SIZE];
 	uint8_t writable[320];		/* bits that a client may write */
 	uint64_t bar_size[6];

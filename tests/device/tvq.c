@@ -176,6 +176,7 @@ static int make_function(struct tvq *tvq)
 	};
 	if (pci_init(&tvq->pci, &setup))
 		return -ENOMEM;
+	tvq->pci.hostile = &tvq->hostile;
 	for (i = 0; i < setup.num_queues; i++)
 		pci_set_queue_size(&tvq->pci, TRANSPORT_QUEUE + i, tvq->opt.transport_queue_size);
 	return 0;
@@ -284,12 +285,14 @@ int tvq_start(struct tvq *tvq, const struct tvq_options *opt)
 	tvq->slots = calloc(opt->devices_max, sizeof(*tvq->slots));
 	tvq->plain = calloc(opt->num_pci + 1, sizeof(*tvq->plain));
 	if (!tvq->devices || !tvq->slots || !tvq->plain || make_function(tvq) ||
-	    faults_start(&tvq->faults) ||
+	    faults_start(&tvq->faults) || hostile_start(&tvq->hostile, &tvq->pci) ||
 	    transport_start(&tvq->transport, tvq) || admin_start(tvq)) {
 		log_error("out of memory or threads");
 		return -1;
 	}
 	faults_tell(&tvq->faults, opt->fault);
+	if (opt->hostile.on)
+		hostile_set(&tvq->hostile, &opt->hostile);
 
 	ret = state_init(&tvq->state, opt->state_dir);
 	if (ret)
@@ -341,6 +344,7 @@ void tvq_stop(struct tvq *tvq)
 	mem_new_epoch(&tvq->pci.mem);
 	for (i = 0; i < tvq->num_plain; i++)
 		plain_stop(tvq->plain[i]);
+	hostile_stop(&tvq->hostile);
 	faults_stop(&tvq->faults);
 	transport_stop(&tvq->transport);
 	admin_stop(tvq);

@@ -41,6 +41,7 @@
  *	admin_queue.lock	whether its worker is done with an admin command
  *	mdev.msi_lock		its interrupt table
  *	faults.lock		what the device was told to do wrong
+ *	hostile.lock		whether it lies; guards nothing that is read
  *	net backlog locks
  *	vfu.send_lock, vfu.irq_lock
  */
@@ -52,6 +53,7 @@
 
 #include "admin.h"
 #include "fault.h"
+#include "hostile.h"
 #include "pci.h"
 #include "state.h"
 #include "switch.h"
@@ -111,6 +113,7 @@ struct tvq_options {
 	uint8_t mac_prefix[3];
 	uint64_t shm_size;			/* of the shared memory of all managed devices */
 	const struct fault *fault;		/* what to do wrong from the first command on */
+	struct hostile_options hostile;		/* whether to lie from the start */
 	const struct plain_options *pci;	/* devices that are functions of their own */
 	uint32_t num_pci;
 };
@@ -125,6 +128,7 @@ struct tvq {
 	struct transport transport;
 	struct admin admin;
 	struct faults faults;
+	struct hostile hostile;
 	struct state state;
 	struct net_switch net_switch;
 	char *disk_dir;

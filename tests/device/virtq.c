@@ -147,6 +147,9 @@ int vq_enable(struct virtq *vq, const struct vq_setup *setup)
 	vq->avail_idx = 0;
 	vq->used_idx = 0;
 	vq->fill = 0;
+	vq->held = 0;
+	vq->hostile.end = HOSTILE_GOES_ON;
+	vq->hostile.jump = 0;
 	vq->unsignalled = size + 1;	/* the driver has never been asked */
 	vq->avail_wrap = true;
 	vq->used_wrap = true;
@@ -221,7 +224,7 @@ static int vq_break(struct virtq *vq, const char *why)
 /* Before any access to the ring: it may lie elsewhere since the last section. */
 static int vq_ready(struct virtq *vq)
 {
-	if (!vq->enabled || vq->broken)
+	if (!vq->enabled || vq->broken || vq->hostile.end == HOSTILE_SILENT)
 		return -1;
 	if (vq->generation == vq->mem->generation + 1)
 		return 0;
@@ -413,12 +416,15 @@ int vq_pop(struct virtq *vq, struct vq_chain *chain)
 	/* A used length has 32 bits. */
 	if (ret > 0 && (chain->in_len > UINT32_MAX || chain->out_len > UINT32_MAX))
 		return vq_break(vq, "a chain of 4 GiB or more");
+	if (ret > 0)
+		vq->held++;
 	return ret;
 }
 
 /* Undo the last num vq_pop(), which gave these: the chains will be taken again. */
 void vq_unpop(struct virtq *vq, const struct vq_chain *chains, unsigned int num)
 {
+	vq->held -= num;
 	if (!vq->packed) {
 		vq->avail_idx -= num;
 		return;
@@ -433,7 +439,8 @@ void vq_unpop(struct virtq *vq, const struct vq_chain *chains, unsigned int num)
 	}
 }
 
-static void fill_packed(struct virtq *vq, const struct vq_chain *chain, uint32_t written)
+static void fill_packed(struct virtq *vq, const struct vq_chain *chain, uint32_t id,
+			uint32_t written)
 {
 	uint32_t at = (uint32_t)vq->used_idx + vq->fill;
 	bool wrap = vq->used_wrap;
@@ -446,7 +453,7 @@ static void fill_packed(struct virtq *vq, const struct vq_chain *chain, uint32_t
 	if (wrap)
 		flags |= F_AVAIL | F_USED;
 	put32(&vq->desc, 16 * at + PACKED_LEN, written);
-	__atomic_store_n((uint16_t *)area_at(&vq->desc, 16 * at + PACKED_ID), htole16(chain->id),
+	__atomic_store_n((uint16_t *)area_at(&vq->desc, 16 * at + PACKED_ID), htole16(id),
 			 __ATOMIC_RELAXED);
 	/* The driver looks at the first: that is shown when all others can be seen. */
 	if (vq->fill)
@@ -460,18 +467,23 @@ static void fill_packed(struct virtq *vq, const struct vq_chain *chain, uint32_t
 /* Give a chain back; the driver sees it after vq_flush(). */
 void vq_fill(struct virtq *vq, const struct vq_chain *chain, uint32_t written)
 {
-	uint32_t at;
+	uint32_t at, id = chain->id;
+	unsigned int times;
 
 	if (vq_ready(vq))
 		return;
+	vq->held--;
+	times = hostile_used(vq, chain, &id, &written);
 	if (vq->packed) {
-		fill_packed(vq, chain, written);
+		fill_packed(vq, chain, id, written);
 		return;
 	}
-	at = USED_RING((vq->used_idx + vq->fill) & (vq->size - 1));
-	put32(&vq->device, at, chain->id);
-	put32(&vq->device, at + 4, written);
-	vq->fill++;
+	for (; times; times--) {
+		at = USED_RING((vq->used_idx + vq->fill) & (vq->size - 1));
+		put32(&vq->device, at, id);
+		put32(&vq->device, at + 4, written);
+		vq->fill++;
+	}
 }
 
 void vq_flush(struct virtq *vq)
@@ -490,9 +502,11 @@ void vq_flush(struct virtq *vq)
 		vq->used_idx += vq->fill;
 	} else {
 		vq->used_idx += vq->fill;
-		put16(&vq->device, USED_IDX, vq->used_idx);
+		put16(&vq->device, USED_IDX, vq->used_idx + vq->hostile.jump);
 	}
 	vq->fill = 0;
+	if (vq->hostile.end == HOSTILE_ENDS)
+		vq->hostile.end = HOSTILE_LAST;
 }
 
 void vq_push(struct virtq *vq, const struct vq_chain *chain, uint32_t written)
@@ -520,6 +534,10 @@ bool vq_should_notify(struct virtq *vq)
 
 	if (vq_ready(vq))
 		return false;
+	if (vq->hostile.end == HOSTILE_LAST) {
+		vq->hostile.end = HOSTILE_SILENT;
+		return true;
+	}
 	/* Pairs with the driver's barrier between asking and looking again. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (vq->packed) {
@@ -624,6 +642,14 @@ int vq_read(struct mem *mem, const struct vq_chain *chain, uint64_t offset, void
 	    uint64_t len)
 {
 	return segs_copy(mem, chain->seg, chain->num_out, offset, buf, len, false);
+}
+
+/* Read what was written to a chain, all of it or -EFAULT: it may not be readable. */
+int vq_read_back(struct mem *mem, const struct vq_chain *chain, uint64_t offset, void *buf,
+		 uint64_t len)
+{
+	return segs_copy(mem, chain->seg + chain->num_out, chain->num_in, offset, buf, len,
+			 false);
 }
 
 /* Write to the writable part of a chain, all of it or -EFAULT. */

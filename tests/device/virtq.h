@@ -9,6 +9,7 @@
 #ifndef TVQ_VIRTQ_H
 #define TVQ_VIRTQ_H
 
+#include "hostile.h"
 #include "mem.h"
 
 #define VQ_SIZE_MAX	32768
@@ -39,6 +40,8 @@ struct virtq {
 	uint16_t avail_idx;		/* next to take */
 	uint16_t used_idx;		/* next to give back */
 	uint16_t fill;			/* given back, and not yet shown to the driver */
+	uint16_t held;			/* chains taken and not given back */
+	struct hostile_queue hostile;
 	uint32_t unsignalled;		/* shown since vq_should_notify(); size + 1: too many */
 
 	/*
@@ -94,6 +97,8 @@ void vq_chain_free(struct vq_chain *chain);
 int vq_chain_copy(struct vq_chain *to, const struct vq_chain *from);
 int vq_read(struct mem *mem, const struct vq_chain *chain, uint64_t offset, void *buf,
 	    uint64_t len);
+int vq_read_back(struct mem *mem, const struct vq_chain *chain, uint64_t offset, void *buf,
+		 uint64_t len);
 int vq_write(struct mem *mem, const struct vq_chain *chain, uint64_t offset, const void *buf,
 	     uint64_t len);
 

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
+/* A device that lies: by its seed, and within what it was given. */
+#include <linux/virtio_blk.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../hostile.h"
+#include "client.h"
+
+#define COMMANDS	200
+#define GUARD		64
+
+static struct driver d;
+static struct managed m;
+static struct reply reply;
+
+static const char *tell(const char *text)
+{
+	struct hostile_options opt = { 0 };
+	char *copy = strdup(text);
+	const char *error = hostile_parse(&opt, copy);
+
+	if (!error)
+		hostile_set(&d.c.tvq.hostile, &opt);
+	free(copy);
+	return error;
+}
+
+static void tell_off(void)
+{
+	hostile_set(&d.c.tvq.hostile, &(struct hostile_options){ 0 });
+}
+
+struct seen {
+	bool came;
+	uint32_t used;
+	uint8_t in[4 + sizeof(struct virtio_tvq_limits)];
+};
+
+/* What is behind the room for an answer stays as it is. */
+static void ask(struct seen *seen)
+{
+	const uint32_t room = sizeof(seen->in) - 4;
+	uint16_t head = post(&d, 0, MGMT(LIMITS), NULL, 0, room);
+	uint64_t guard = guest_alloc(&d.c, GUARD, 1);
+	uint8_t *p = guest(&d.c, guard);
+	unsigned int i;
+
+	memset(p, 0x55, GUARD);
+	memset(seen, 0, sizeof(*seen));
+	driver_kick(&d);
+	collect(&d, &reply);
+	seen->came = reply.came;
+	seen->used = reply.used;
+	memcpy(seen->in, guest(&d.c, d.in_gpa[head]), sizeof(seen->in));
+	for (i = 0; i < GUARD && p[i] == 0x55; i++)
+		;
+	CHECK_EQ(i, GUARD);
+}
+
+static unsigned int different(const struct seen *a, const struct seen *b)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < COMMANDS; i++)
+		n += !!memcmp(&a[i], &b[i], sizeof(a[i]));
+	return n;
+}
+
+TEST(hostile_by_its_seed)
+{
+	static struct seen honest, first[COMMANDS], again[COMMANDS], other[COMMANDS];
+	static struct seen truth[COMMANDS];
+	struct hostile_counts *count = &d.c.tvq.hostile.count;
+	unsigned int i;
+
+	driver_init(&d, NULL);
+	ask(&honest);
+	for (i = 0; i < COMMANDS; i++)
+		truth[i] = honest;
+	CHECK(!tell("5,what=replies"));
+	for (i = 0; i < COMMANDS; i++)
+		ask(&first[i]);
+	CHECK_EQ(count->replies, COMMANDS);
+	CHECK(count->reply_lies > COMMANDS / 5 && count->reply_lies < COMMANDS / 2);
+	CHECK(!tell("5,what=replies"));
+	for (i = 0; i < COMMANDS; i++)
+		ask(&again[i]);
+	CHECK(!tell("6,what=replies"));
+	for (i = 0; i < COMMANDS; i++)
+		ask(&other[i]);
+	CHECK_EQ(different(first, again), 0);
+	CHECK(different(first, other) > COMMANDS / 4);
+	/* Now and then one changes nothing. */
+	CHECK(different(first, truth) > COMMANDS / 8);
+	CHECK(different(first, truth) < COMMANDS / 2);
+	tell_off();
+	ask(&other[0]);
+	CHECK(!memcmp(&other[0], &honest, sizeof(honest)));
+	CHECK_EQ(count->replies, 3 * COMMANDS);
+	CHECK_EQ(count->ring_lies, 0);
+	driver_exit(&d);
+}
+
+TEST(hostile_says_what_is_wrong)
+{
+	driver_init(&d, NULL);
+	CHECK(tell(""));
+	CHECK(tell("x"));
+	CHECK(tell("-1"));
+	CHECK(tell("1,rate=1001"));
+	CHECK(tell("1,rate="));
+	CHECK(tell("1,what="));
+	CHECK(tell("1,what=replies+nothing"));
+	CHECK(tell("1,when=now"));
+	CHECK_EQ(atomic_load(&d.c.tvq.hostile.run), 0);
+	CHECK(!tell("random,rate=0,what=all"));
+	CHECK_EQ(atomic_load(&d.c.tvq.hostile.what), HOSTILE_ALL);
+	CHECK(!tell("0x10,what=rings+function"));
+	CHECK_EQ(atomic_load(&d.c.tvq.hostile.seed), 16);
+	tell_off();
+	driver_exit(&d);
+}
+
+/* A ring ends with the lie, says so, and begins again when it is set up anew. */
+TEST(hostile_rings_end)
+{
+	struct hostile_counts *count = &d.c.tvq.hostile.count;
+	unsigned int seed, i, ended = 0;
+	char text[64];
+
+	driver_init(&d, NULL);
+	for (seed = 1; seed <= 16; seed++) {
+		snprintf(text, sizeof(text), "%u,rate=1000,what=rings", seed);
+		CHECK(!tell(text));
+		for (i = 0; i < 2000 && count->ring_lies == ended; i++) {
+			post(&d, 0, MGMT(NOP), NULL, 0, 8);
+			driver_kick(&d);
+			CHECK(ring_wait(&d.ring, NULL, NULL));
+		}
+		CHECK(i < 2000);
+		ended++;
+		CHECK(signalled(&d.c, d.c.irq_fd[1]));
+		/* Nothing is taken any more. */
+		post(&d, 0, MGMT(NOP), NULL, 0, 8);
+		driver_kick(&d);
+		settle(&d.c, 0.01);
+		CHECK_EQ(count->ring_lies, ended);
+		driver_reset(&d);
+		driver_setup(&d);
+	}
+	tell_off();
+	CHECK_EQ(command(&d, 0, MGMT(NOP), NULL, 0, 0, &reply), 0);
+	driver_exit(&d);
+}
+
+/* Interrupts for nothing, in all vectors of the function. */
+TEST(hostile_interrupts)
+{
+	unsigned int i;
+
+	driver_init(&d, NULL);
+	settle(&d.c, 0.01);
+	for (i = 0; i < d.c.num_irqs; i++)
+		quiet_fd(d.c.irq_fd[i]);
+	CHECK(!tell("3,what=interrupts"));
+	for (i = 0; i < d.c.num_irqs; i++)
+		CHECK(signalled(&d.c, d.c.irq_fd[i]));
+	tell_off();
+	CHECK_EQ(command(&d, 0, MGMT(NOP), NULL, 0, 0, &reply), 0);
+	driver_exit(&d);
+}
+
+/* Registers lie now and then, capabilities in one place all the time. */
+TEST(hostile_function)
+{
+	static uint8_t before[256], first[256], again[256];
+	struct hostile_counts *count = &d.c.tvq.hostile.count;
+	unsigned int i, n;
+
+	driver_init(&d, NULL);
+	CHECK(!region_read(&d.c, VFU_CONFIG, 0, before, sizeof(before)));
+	CHECK(!tell("7,rate=1000,what=function"));
+	CHECK(!region_read(&d.c, VFU_CONFIG, 0, first, sizeof(first)));
+	CHECK(!region_read(&d.c, VFU_CONFIG, 0, again, sizeof(again)));
+	CHECK(memcmp(before, first, sizeof(first)));
+	CHECK(!memcmp(again, first, sizeof(first)));
+	for (i = 0, n = 0; i < sizeof(first); i++)
+		n += before[i] != first[i];
+	CHECK(n <= 8);
+	for (i = 0; i < 256; i++)
+		region_get(&d.c, BAR_VIRTIO, 0, 4);
+	CHECK_EQ(count->reads, 256);
+	CHECK(count->read_lies > 2 && count->read_lies < 64);
+	tell_off();
+	CHECK(!region_read(&d.c, VFU_CONFIG, 0, again, sizeof(again)));
+	CHECK(!memcmp(again, before, sizeof(before)));
+	driver_exit(&d);
+}
+
+static void kick(void *arg)
+{
+	doorbell(arg, 0);
+}
+
+/* A disk's buffers and their lengths; what it got, it does not forget. */
+TEST(hostile_queues)
+{
+	struct hostile_counts *count = &d.c.tvq.hostile.count;
+	uint8_t out[512], in[512];
+	unsigned int i, wrong = 0;
+
+	memset(out, 0xa5, sizeof(out));
+	driver_init(&d, NULL);
+	CHECK_EQ(create_sized(&d, "x", 64, &m), 0);
+	CHECK(bring_up(&m, 1, 64, 0));
+	CHECK_EQ(blk_request(&m.ring[0], kick, &m, VIRTIO_BLK_T_OUT, 0, out, sizeof(out), false),
+		 0);
+	CHECK(!tell("9,rate=1000,what=queues"));
+	for (i = 0; i < 40; i++)
+		wrong += blk_request(&m.ring[0], kick, &m, VIRTIO_BLK_T_IN, 0, in, sizeof(in),
+				     false) != 0;
+	CHECK_EQ(count->used, 40);
+	CHECK_EQ(count->used_lies, 40);
+	CHECK(wrong > 2 && wrong < 40);
+	tell_off();
+	CHECK_EQ(command(&d, m.id, DEVICE(RESET), NULL, 0, 4, &reply), 0);
+	CHECK(bring_up(&m, 1, 64, 0));
+	CHECK_EQ(blk_request(&m.ring[0], kick, &m, VIRTIO_BLK_T_IN, 0, in, sizeof(in), false), 0);
+	CHECK(!memcmp(in, out, sizeof(in)));
+	CHECK_EQ(count->reply_lies, 0);
+	driver_exit(&d);
+}

@@ -1,0 +1,620 @@
+// SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
+/* A device that lies. */
+#include <endian.h>
+#include <inttypes.h>
+#include <linux/virtio_pci.h>
+#include <linux/virtio_tvq.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "cmdq.h"
+#include "hostile.h"
+#include "log.h"
+#include "pci.h"
+#include "tvq.h"
+
+#define REPLY_MAX	8192		/* of a longer reply the beginning is lied in */
+#define RATE		300
+#define ENDINGS		8		/* of 1000 lies about used buffers */
+#define STORM_NS	2000000		/* between bursts of interrupts */
+
+/* splitmix64 */
+static uint64_t mix(uint64_t z)
+{
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+
+static uint64_t next(struct hostile_numbers *n)
+{
+	n->state += 0x9e3779b97f4a7c15ull;
+	return mix(n->state);
+}
+
+static uint32_t below(struct hostile_numbers *n, uint32_t end)
+{
+	return (next(n) >> 32) * end >> 32;
+}
+
+/* Whether it is on, with numbers of this run's seed. */
+static bool on(struct hostile *h, struct hostile_numbers *n, uint64_t id, uint32_t what)
+{
+	uint32_t run = h ? atomic_load(&h->run) : 0;
+
+	if (!run || !(atomic_load(&h->what) & what))
+		return false;
+	if (n->run != run) {
+		n->run = run;
+		n->state = mix(atomic_load(&h->seed) ^ mix(id));
+	}
+	return true;
+}
+
+static bool lies(struct hostile *h, struct hostile_numbers *n)
+{
+	return below(n, 1000) < atomic_load(&h->rate);
+}
+
+/* A number that somebody may have forgotten, in place of this one. */
+static uint64_t odd_number(struct hostile_numbers *n, uint64_t now)
+{
+	switch (below(n, 9)) {
+	case 0:
+		return 0;
+	case 1:
+		return now + 1;
+	case 2:
+		return now - 1;
+	case 3:
+		return ~0ull >> below(n, 64);
+	case 4:
+		return BIT64(below(n, 64));
+	case 5:
+		return now ^ BIT64(below(n, 64));
+	case 6:
+		return below(n, 256);
+	case 7:
+		return ~0ull;
+	default:
+		return next(n);
+	}
+}
+
+static void fill(struct hostile_numbers *n, uint8_t *p, uint32_t len)
+{
+	uint64_t value;
+
+	for (; len >= 8; len -= 8, p += 8) {
+		value = next(n);
+		memcpy(p, &value, 8);
+	}
+	value = next(n);
+	memcpy(p, &value, len);
+}
+
+/* Another value in a field. */
+static void change(struct hostile_numbers *n, uint8_t *p, uint32_t len, uint32_t at,
+		   uint32_t width)
+{
+	uint64_t value = 0;
+
+	if (at + width > len)
+		return;
+	memcpy(&value, p + at, width);
+	value = htole64(odd_number(n, le64toh(value)));
+	memcpy(p + at, &value, width);
+}
+
+/* In any field; those at the beginning are looked at by more of a driver. */
+static void change_any(struct hostile_numbers *n, uint8_t *p, uint32_t len, uint32_t head)
+{
+	uint32_t width = 1u << below(n, 4), at;
+
+	if (!len)
+		return;
+	if (width > len)
+		width = 1;
+	at = below(n, len > 128 && below(n, 2) ? 128 : len);
+	if (at >= head && below(n, 4))
+		at -= (at - head) % width;
+	change(n, p, len, at, width);
+}
+
+/*
+ * Replies
+ */
+
+/* CREATE and DESCRIBE: what there is to a device. in is behind the ack. */
+static void lie_info(struct hostile_numbers *n, uint8_t *in, uint32_t len)
+{
+	struct virtio_tvq_device_info *info = (void *)in;
+	uint32_t sizes;
+	uint16_t size;
+
+	if (len < sizeof(*info))
+		return;
+	sizes = sizeof(*info) + le32toh(info->config_len);
+	switch (below(n, 12)) {
+	case 0:		/* another device's, or nobody's */
+		info->device_id = htole64(below(n, 2) ? below(n, 16) : next(n));
+		break;
+	case 1:
+		change(n, in, len, offsetof(struct virtio_tvq_device_info, features), 8);
+		break;
+	case 2:		/* without an end, or not a name */
+		memset(info->name, below(n, 2) ? 'A' : '/', sizeof(info->name));
+		break;
+	case 3:
+		info->num_vqs = htole16(odd_number(n, le16toh(info->num_vqs)));
+		break;
+	case 4:
+		info->num_vectors = htole16(odd_number(n, le16toh(info->num_vectors)));
+		break;
+	case 5:		/* outside the BAR, not aligned, or another device's */
+		change(n, in, len, offsetof(struct virtio_tvq_device_info, doorbell_offset), 8);
+		break;
+	case 6:
+		info->doorbell_offset = htole64((uint64_t)below(n, 300) *
+						VIRTIO_TVQ_DOORBELL_SIZE);
+		break;
+	case 7:
+		info->flags ^= VIRTIO_TVQ_DEVICE_F_DOORBELL;
+		break;
+	case 8:
+		info->config_len = htole32(odd_number(n, le32toh(info->config_len)));
+		break;
+	case 9:
+		info->type = htole32(below(n, 32));
+		break;
+	case 10:
+		info->status = next(n);
+		break;
+	default:
+		size = below(n, 2) ? 0 : below(n, 2) ? 0xffff : next(n);
+		if (sizes < len)
+			change(n, in, len, sizes + (below(n, len - sizes) & ~1u), 2);
+		if (sizes + sizeof(size) <= len)
+			memcpy(in + sizes, &size, sizeof(size));
+		break;
+	}
+}
+
+/* LIST: one that goes on and on, of devices that may not be there; room for len bytes. */
+static uint32_t lie_list(struct hostile_numbers *n, uint64_t after, uint8_t *in, uint32_t len,
+			 uint32_t room)
+{
+	struct virtio_tvq_list *list = (void *)in;
+	struct virtio_tvq_list_entry *entry = (void *)(list + 1);
+	uint32_t max = (room - sizeof(*list)) / sizeof(*entry), count, i;
+
+	if (len < sizeof(*list) || room < sizeof(*list) + sizeof(*entry))
+		return len;
+	switch (below(n, 4)) {
+	case 0:
+		list->total = htole32(odd_number(n, le32toh(list->total)));
+		return len;
+	case 1:
+		list->count = htole32(odd_number(n, le32toh(list->count)));
+		return len;
+	case 2:		/* ids that do not rise */
+		change_any(n, in + sizeof(*list), len - sizeof(*list), 0);
+		return len;
+	}
+	count = 1 + below(n, max);
+	for (i = 0; i < count; i++) {
+		after += 1 + (below(n, 8) ? 0 : below(n, 1u << below(n, 31)));
+		entry[i] = (struct virtio_tvq_list_entry){
+			.device_id = htole64(after),
+			.type = htole32(1 + below(n, 3)),
+		};
+	}
+	list->count = htole32(count);
+	list->total = htole32(below(n, 2) ? count : next(n));
+	list->generation = htole64(next(n));
+	return sizeof(*list) + count * sizeof(*entry);
+}
+
+static uint32_t lie_transport(struct hostile_numbers *n, const uint8_t *out, uint8_t *reply,
+			      uint32_t len, uint32_t room)
+{
+	const struct virtio_tvq_hdr *hdr = (const void *)out;
+	const uint32_t ack = sizeof(uint32_t);
+	uint64_t after;
+
+	switch (le16toh(hdr->class) << 8 | le16toh(hdr->command)) {
+	case VIRTIO_TVQ_CLASS_MGMT << 8 | VIRTIO_TVQ_MGMT_LIST:
+		memcpy(&after, out + sizeof(*hdr), sizeof(after));
+		return ack + lie_list(n, le64toh(after), reply + ack, len - ack, room - ack);
+	case VIRTIO_TVQ_CLASS_MGMT << 8 | VIRTIO_TVQ_MGMT_CREATE:
+	case VIRTIO_TVQ_CLASS_DEVICE << 8 | VIRTIO_TVQ_DEVICE_DESCRIBE:
+		lie_info(n, reply + ack, len - ack);
+		return len;
+	default:
+		change_any(n, reply + ack, len - ack, 0);
+		return len;
+	}
+}
+
+/* What is written into a reply. Return: how long it is now. */
+static uint32_t lie_in(struct cmdq *q, const uint8_t *out, uint8_t *reply, uint32_t len,
+		       uint32_t room)
+{
+	struct hostile_numbers *n = &q->vq.hostile.numbers;
+	bool transport = q->vq.index == TRANSPORT_QUEUE;
+	uint32_t head = transport ? 4 : 8, i;
+
+	if (len < head)
+		return len;
+	switch (below(n, 10)) {
+	case 0:		/* nothing but noise, half of it in what is taken for a success */
+		i = below(n, 2) ? 0 : head;
+		fill(n, reply + i, room - i);
+		return room;
+	case 1:
+		for (i = 2 + below(n, 8); i; i--)
+			change_any(n, reply, len, head);
+		return len;
+	case 2:		/* no success, for this reason or that */
+		if (transport)
+			reply[0] = 1;
+		else
+			change(n, reply, len, 0, 2);
+		change(n, reply, len, transport ? 4 : 2, 2);
+		return len;
+	case 3:
+	case 4:
+		change_any(n, reply, len, head);
+		return len;
+	default:
+		if (transport)
+			return lie_transport(n, out, reply, len, room);
+		change_any(n, reply + head, len - head, 0);
+		return len;
+	}
+}
+
+/* With the queue's lock. */
+static void lie_reply(struct cmdq *q, struct answer *answer)
+{
+	struct hostile_queue *hq = &q->vq.hostile;
+	struct hostile_numbers *n = &hq->numbers;
+	const struct vq_chain *chain = &answer->chain;
+	uint32_t room = chain->in_len < REPLY_MAX ? chain->in_len : REPLY_MAX;
+	uint8_t out[24] = { 0 }, *data;
+
+	if (!on(hq->hostile, n, hq->id, HOSTILE_REPLIES))
+		return;
+	atomic_fetch_add(&hq->hostile->count.replies, 1);
+	if (!lies(hq->hostile, n))
+		return;
+	atomic_fetch_add(&hq->hostile->count.reply_lies, 1);
+	switch (below(n, 12)) {
+	case 0:		/* not all of it, by what is said */
+		answer->written = below(n, answer->written + 1);
+		return;
+	case 1:		/* more than there is room for */
+		answer->written = chain->in_len + 1 +
+				  (below(n, 2) ? below(n, 8) : below(n, 1u << 31));
+		return;
+	}
+	if (answer->len > room ||
+	    vq_read(&q->pci->mem, chain, 0, out,
+		    chain->out_len < sizeof(out) ? chain->out_len : sizeof(out)))
+		return;
+	data = realloc(answer->data, room ? room : 1);
+	if (!data)
+		return;
+	memset(data + answer->len, 0, room - answer->len);
+	answer->data = data;
+	answer->len = lie_in(q, out, data, answer->len, room);
+	answer->written = answer->len;
+}
+
+bool hostile_answer(struct cmdq *q, struct answer *answer)
+{
+	bool silent;
+
+	pthread_mutex_lock(&q->lock);
+	silent = q->vq.hostile.end == HOSTILE_SILENT;
+	if (!silent && q->epoch == answer->epoch)
+		lie_reply(q, answer);
+	pthread_mutex_unlock(&q->lock);
+	return !silent;
+}
+
+/*
+ * Used rings
+ */
+
+/*
+ * In a buffer of a managed device: among the first bytes, where headers are, or the
+ * last, where a disk has its status.
+ */
+static void lie_data(struct virtq *vq, const struct vq_chain *chain, uint32_t written)
+{
+	struct hostile_numbers *n = &vq->hostile.numbers;
+	uint8_t data[16];
+	uint32_t len = written < sizeof(data) ? written : sizeof(data);
+	uint64_t at = below(n, 2) ? 0 : written - len;
+
+	if (!len || written > chain->in_len || vq_read_back(vq->mem, chain, at, data, len))
+		return;
+	change_any(n, data, len, 0);
+	vq_write(vq->mem, chain, at, data, len);
+}
+
+unsigned int hostile_used(struct virtq *vq, const struct vq_chain *chain, uint32_t *id,
+			  uint32_t *written)
+{
+	struct hostile_queue *hq = &vq->hostile;
+	struct hostile_numbers *n = &hq->numbers;
+	struct hostile_counts *count;
+	uint32_t kind;
+
+	if (!on(hq->hostile, n, hq->id, hq->managed ? HOSTILE_QUEUES : HOSTILE_RINGS))
+		return 1;
+	count = &hq->hostile->count;
+	if (hq->managed)
+		atomic_fetch_add(&count->used, 1);
+	if (!lies(hq->hostile, n))
+		return 1;
+	/* What ends a queue is rare, so that much happens before. */
+	kind = below(n, 1000);
+	if (kind >= ENDINGS) {
+		if (!hq->managed)
+			return 1;
+		atomic_fetch_add(&count->used_lies, 1);
+		if (kind < 300)
+			*written = odd_number(n, *written);
+		else
+			lie_data(vq, chain, *written);
+		return 1;
+	}
+	atomic_fetch_add(hq->managed ? &count->used_lies : &count->ring_lies, 1);
+	log_debug("queue %u: a lie of kind %u", vq->index, kind);
+	hq->end = HOSTILE_ENDS;
+	if (!vq->packed && kind < 2)
+		return 2;
+	/* What the device still holds of the driver's is not to be taken for given back. */
+	if (vq->held || kind < 4)
+		*id = vq->size + below(n, below(n, 2) ? 8 : 1u << 15);
+	else if (!vq->packed && kind < 6)
+		hq->jump = next(n);
+	else
+		*id = below(n, vq->size);
+	return 1;
+}
+
+/*
+ * Interrupts
+ */
+
+int hostile_vector(struct hostile_queue *hq, uint16_t num)
+{
+	if (!num || !on(hq->hostile, &hq->numbers, hq->id, HOSTILE_INTERRUPTS) ||
+	    !lies(hq->hostile, &hq->numbers))
+		return -1;
+	atomic_fetch_add(&hq->hostile->count.interrupts, 1);
+	return below(&hq->numbers, num);
+}
+
+bool hostile_config_changed(struct hostile_queue *hq)
+{
+	if (!on(hq->hostile, &hq->numbers, hq->id, HOSTILE_INTERRUPTS) ||
+	    !lies(hq->hostile, &hq->numbers))
+		return false;
+	atomic_fetch_add(&hq->hostile->count.interrupts, 1);
+	return true;
+}
+
+/* All vectors of the function, assigned or not, again and again. */
+static void *storm(void *arg)
+{
+	struct hostile *h = arg;
+	struct hostile_numbers n = { 0 };
+	struct timespec until;
+	unsigned int vector, i;
+
+	pthread_mutex_lock(&h->lock);
+	while (!h->stop) {
+		if (!on(h, &n, ~0ull, HOSTILE_INTERRUPTS)) {
+			pthread_cond_wait(&h->cond, &h->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&h->lock);
+		for (i = below(&n, 16); i; i--) {
+			/* Vector 0 has the list of devices read each time. */
+			vector = below(&n, 16) ? 1 + below(&n, MGMT_VECTORS - 1) : 0;
+			vfu_irq_raise(&h->pci->vfu, vector);
+			atomic_fetch_add(&h->count.interrupts, 1);
+		}
+		pthread_mutex_lock(&h->lock);
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += STORM_NS;
+		if (until.tv_nsec >= 1000000000) {
+			until.tv_nsec -= 1000000000;
+			until.tv_sec++;
+		}
+		pthread_cond_timedwait(&h->cond, &h->lock, &until);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return NULL;
+}
+
+/*
+ * What is read of the function
+ */
+
+void hostile_register(struct hostile *h, void *buf, uint32_t len)
+{
+	struct hostile_numbers *n = &h->function;
+
+	if (!on(h, n, ~1ull, HOSTILE_FUNCTION))
+		return;
+	atomic_fetch_add(&h->count.reads, 1);
+	/* There are dozens of them in each probe, that is to go through now and then. */
+	if (!lies(h, n) || below(n, 16))
+		return;
+	atomic_fetch_add(&h->count.read_lies, 1);
+	change(n, buf, len, 0, len < 8 ? len : 8);
+}
+
+/*
+ * Of a capability one field is wrong, and the same as long as the seed is: a driver may
+ * read it as often as it likes. Those that a VMM looks at, too, are what they are: where
+ * a capability is, and which kind.
+ */
+void hostile_config(struct hostile *h, uint64_t offset, void *buf, uint32_t len, unsigned int cap,
+		    unsigned int caps_end)
+{
+	struct hostile_numbers n = { 0 };
+	uint8_t *p = buf;
+	uint64_t value;
+	uint32_t at, width, i;
+
+	if (!on(h, &n, ~2ull, HOSTILE_FUNCTION) || !lies(h, &n))
+		return;
+	do {
+		width = 1u << below(&n, 4);
+		at = cap + below(&n, caps_end - cap);
+		at -= at % width;
+	} while (at + width > caps_end || (at - cap) < 2);
+	value = next(&n);
+	if (below(&n, 2))
+		value = ~0ull >> below(&n, 64);
+	for (i = 0; i < width; i++, value >>= 8) {
+		if (at + i >= offset && at + i < offset + len)
+			p[at + i - offset] = value;
+	}
+	if (at < offset + len && at + width > offset)
+		atomic_fetch_add(&h->count.read_lies, 1);
+}
+
+/*
+ * On and off
+ */
+
+static const struct {
+	const char *name;
+	uint32_t what;
+} names[] = {
+	{ "replies", HOSTILE_REPLIES },
+	{ "rings", HOSTILE_RINGS },
+	{ "queues", HOSTILE_QUEUES },
+	{ "interrupts", HOSTILE_INTERRUPTS },
+	{ "function", HOSTILE_FUNCTION },
+	{ "all", HOSTILE_ALL },
+};
+
+static uint32_t parse_what(char *text)
+{
+	uint32_t what = 0;
+	char *save, *word;
+	unsigned int i;
+
+	for (word = strtok_r(text, "+", &save); word; word = strtok_r(NULL, "+", &save)) {
+		for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+			if (!strcmp(word, names[i].name))
+				break;
+		}
+		if (i == sizeof(names) / sizeof(names[0]))
+			return 0;
+		what |= names[i].what;
+	}
+	return what;
+}
+
+/* SEED[,rate=N][,what=WHAT[+WHAT]...]. Return: NULL, or what is wrong. */
+const char *hostile_parse(struct hostile_options *opt, char *text)
+{
+	char *save, *word = strtok_r(text, ",", &save), *end;
+
+	opt->on = true;
+	opt->rate = RATE;
+	opt->what = HOSTILE_ALL;
+	if (!word)
+		return "the seed is missing";
+	if (!strcmp(word, "random")) {
+		if (getrandom(&opt->seed, sizeof(opt->seed), 0) < 0)
+			return "no random seed";
+	} else {
+		opt->seed = strtoull(word, &end, 0);
+		if (*end || *word == '-')
+			return "the seed is not a number, nor random";
+	}
+	while ((word = strtok_r(NULL, ",", &save))) {
+		if (!strncmp(word, "rate=", 5)) {
+			opt->rate = strtoul(word + 5, &end, 10);
+			if (*end || !word[5] || opt->rate > 1000)
+				return "the rate is not a number up to 1000";
+		} else if (!strncmp(word, "what=", 5)) {
+			opt->what = parse_what(word + 5);
+			if (!opt->what)
+				return "what is none of those that help lists";
+		} else {
+			return "neither rate nor what";
+		}
+	}
+	return NULL;
+}
+
+void hostile_set(struct hostile *h, const struct hostile_options *opt)
+{
+	pthread_mutex_lock(&h->lock);
+	atomic_store(&h->run, 0);
+	if (opt->on) {
+		atomic_store(&h->seed, opt->seed);
+		atomic_store(&h->rate, opt->rate);
+		atomic_store(&h->what, opt->what);
+		atomic_store(&h->run, ++h->runs);
+		log_info("hostile: seed %" PRIu64 ", rate %" PRIu32 ", what %#" PRIx32, opt->seed,
+			 opt->rate, opt->what);
+	} else {
+		log_info("hostile: off");
+	}
+	pthread_cond_signal(&h->cond);
+	pthread_mutex_unlock(&h->lock);
+}
+
+void hostile_queue_init(struct hostile_queue *hq, struct hostile *h, uint64_t device_id,
+			uint16_t index)
+{
+	hq->hostile = h;
+	hq->id = device_id << 16 | index;
+	hq->managed = device_id;
+}
+
+int hostile_start(struct hostile *h, struct pci *pci)
+{
+	pthread_condattr_t attr;
+
+	memset(h, 0, sizeof(*h));
+	h->pci = pci;
+	pthread_mutex_init(&h->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&h->cond, &attr);
+	pthread_condattr_destroy(&attr);
+	if (pthread_create(&h->thread, NULL, storm, h))
+		return -1;
+	h->started = true;
+	return 0;
+}
+
+void hostile_stop(struct hostile *h)
+{
+	if (!h->started)
+		return;
+	pthread_mutex_lock(&h->lock);
+	h->stop = true;
+	pthread_cond_signal(&h->cond);
+	pthread_mutex_unlock(&h->lock);
+	pthread_join(h->thread, NULL);
+	pthread_cond_destroy(&h->cond);
+	pthread_mutex_destroy(&h->lock);
+}
