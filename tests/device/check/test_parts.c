@@ -10,6 +10,7 @@
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client.h"
 
@@ -912,6 +913,66 @@ TEST(stopped_device_stays_that_when_it_is_reset)
 	CHECK(!ring_has_used(&m.ring[0]));
 	CHECK_EQ(resume(&m), 0);
 	CHECK(ring_wait(&m.ring[0], NULL, NULL));
+	driver_exit(&d);
+}
+
+struct slow_reset {
+	struct job job;
+	struct mdev *mdev;
+	bool begun;
+	bool go_on;
+	bool done;
+};
+
+/* A reset that has begun, and takes as long as it is told to. */
+static void run_slow_reset(struct job *job)
+{
+	struct slow_reset *reset = container_of(job, struct slow_reset, job);
+
+	__atomic_store_n(&reset->begun, true, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&reset->go_on, __ATOMIC_ACQUIRE))
+		usleep(100);
+	mdev_reset(reset->mdev);
+	__atomic_store_n(&reset->done, true, __ATOMIC_RELEASE);
+}
+
+/* Stopping a device, and setting its parts, while it is being reset: both come behind that. */
+TEST(commands_wait_for_a_reset_in_progress)
+{
+	const struct virtio_admin_cmd_resource_obj_cmd_hdr no_parts = { .id = SET_OBJECT };
+	const uint8_t flags[8] = { 1 };
+	struct admin_reply reply;
+	unsigned int pass;
+
+	up(NULL);
+	CHECK_EQ(create_simple(&d, 2, "", 0, &m), 0);
+	parts_ready(&d, MANAGED_GROUP, m.id);
+	for (pass = 0; pass < 2; pass++) {
+		struct slow_reset reset = {
+			.job.run = run_slow_reset,
+			.mdev = managed_find(&d.c.tvq, m.id),
+		};
+
+		CHECK(bring_up(&m, 1, 64, 0));
+		mailbox_post(&reset.mdev->mbox, &reset.job);
+		while (!__atomic_load_n(&reset.begun, __ATOMIC_ACQUIRE))
+			settle(&d.c, 0.0005);
+		if (pass)
+			admin_post(&d, 0, ADMIN(DEV_PARTS_SET), MANAGED_GROUP, m.id, &no_parts,
+				   sizeof(no_parts), 0);
+		else
+			admin_post(&d, 0, ADMIN(DEV_MODE_SET), MANAGED_GROUP, m.id, flags, 8, 0);
+		admin_ring_bell(&d, 0);
+		settle(&d.c, 0.02);
+		CHECK(!ring_has_used(&d.admin[0].ring));
+		__atomic_store_n(&reset.go_on, true, __ATOMIC_RELEASE);
+		admin_collect(&d, 0, &reply);
+		CHECK(reply.came);
+		CHECK_EQ(reply.status, 0);
+		CHECK(__atomic_load_n(&reset.done, __ATOMIC_ACQUIRE));
+		CHECK_EQ(status_of(&m), 0);
+	}
+	CHECK(managed_find(&d.c.tvq, m.id)->stopped);
 	driver_exit(&d);
 }
 
