@@ -20,6 +20,8 @@ help:
 	@echo 'make check-rt                           end-to-end tests on a PREEMPT_RT kernel'
 	@echo 'make check-kcsan                        some of them on a kernel that looks for'
 	@echo '                                        data races'
+	@echo 'make churn [CHURN_SECONDS=600] [KERNEL=...] [SEED=...]'
+	@echo '                                        everything at once, on the debug kernel'
 	@echo 'make check-fuzz                         fuzzing of the reference device, shortly'
 	@echo 'make fuzz [FUZZ_SECONDS=600]            the same, for so long'
 	@echo 'make fuzz-replay INPUT=FILE             one input, with the log of the device'
@@ -45,6 +47,10 @@ check-e2e:
 
 check-rt:
 	@scripts/check e2e-rt
+
+CHURN_SECONDS ?= 600
+churn:
+	@scripts/churn $(kernel_option) --seconds $(CHURN_SECONDS) $(if $(SEED),--seed $(SEED))
 
 # The parts e2e of "check" have what these two run in guests, too.
 check-faults:
@@ -77,5 +83,5 @@ clean:
 	rm -rf build
 
 .PHONY: help demo check check-style check-testbed check-device check-kunit \
-	check-fuzz fuzz fuzz-replay check-e2e check-rt check-kcsan check-faults check-admin \
+	check-fuzz fuzz fuzz-replay check-e2e check-rt check-kcsan churn check-faults check-admin \
 	check-parity modules device vm-shell debug-kernel clean
