@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 1 --hotplug
+# vm: --devices 1
 #
 # The device process is stopped and started again, and the function plugged
 # again: what was provisioned is found, with its data.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 1 --hotplug
+# vm: --devices 1
 #
 # The device process dies while drivers are bound: everything lets go in
 # bounded time, and what was provisioned is found when it is back.

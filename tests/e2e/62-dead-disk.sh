@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 1 --hotplug
+# vm: --devices 1
 # timeout: 240
 #
 # Disks that are written to when their device ends, in each way that there is: whoever
