@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 1
+# kmemleak: off
 # timeout: 240
 #
 # The function is reset, by the PCI core and by tvq/reset, while its devices are
