@@ -41,10 +41,11 @@
  * command can be neither allocated, nor sent, nor waited for. So these
  * functions only store what is wanted in a shadow of the table. An irq_work,
  * queued then, compares the shadow with what the device was told and posts the
- * difference as one command; a worker does so when there was no memory. One
- * such command is under way at a time for each device, so that an older message
- * never overtakes a newer one, and any number of changes meanwhile become
- * one more command. What was changed back costs nothing.
+ * difference as one command; a worker does so when there was no memory, and
+ * with PREEMPT_RT, where a command takes locks that sleep. One such command is
+ * under way at a time for each device, so that an older message never overtakes
+ * a newer one, and any number of changes meanwhile become one more command. What
+ * was changed back costs nothing.
  *
  * A posted change takes effect some time after the interrupt core believes that
  * it did. An interrupt that the device sends meanwhile uses the old message, and
@@ -84,7 +85,8 @@ struct tvq_irq_vector {
  *	to hard interrupt
  * @fail_ctx: its argument
  * @work: posts what has changed
- * @retry: the same, from process context, some time after a failure
+ * @retry: the same, from process context, some time after a failure; and for @work
+ *	with PREEMPT_RT
  * @idle: the last command has ended, after @stopped was set
  * @lock: guards all that follows. Taken under the raw lock of an interrupt's
  *	descriptor, hence raw, and never held while a command is posted
@@ -242,10 +244,21 @@ static void tvq_irqs_post(struct tvq_irqs *irqs, gfp_t gfp)
 		tvq_irqs_done(irqs, err);
 }
 
+/*
+ * With PREEMPT_RT a command takes locks that sleep. There the interrupt core would run
+ * an ordinary irq_work in a thread of the CPU that has queued it, and a CPU that goes
+ * offline moves its interrupts when its threads are parked already: the messages would
+ * reach the device when that CPU comes back. One for hard interrupt context is run
+ * before the CPU is gone, and a work item finds another.
+ */
 static void tvq_irqs_work(struct irq_work *work)
 {
-	tvq_irqs_post(container_of(work, struct tvq_irqs, work),
-		      GFP_ATOMIC | __GFP_NOWARN);
+	struct tvq_irqs *irqs = container_of(work, struct tvq_irqs, work);
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		schedule_delayed_work(&irqs->retry, 0);
+	else
+		tvq_irqs_post(irqs, GFP_ATOMIC | __GFP_NOWARN);
 }
 
 static void tvq_irqs_retry(struct work_struct *work)
@@ -281,7 +294,7 @@ struct tvq_irqs *tvq_irqs_create(struct tvq_cmdq *cmdq, u64 id,
 	irqs->id = id;
 	irqs->fail = fail;
 	irqs->fail_ctx = fail_ctx;
-	init_irq_work(&irqs->work, tvq_irqs_work);
+	irqs->work = IRQ_WORK_INIT_HARD(tvq_irqs_work);
 	INIT_DELAYED_WORK(&irqs->retry, tvq_irqs_retry);
 	init_completion(&irqs->idle);
 	raw_spin_lock_init(&irqs->lock);
