@@ -148,10 +148,11 @@ class Actor:
         for irq in rng.sample(irqs, min(len(irqs), 4)):
             for _ in range(3):
                 # EINVAL: that CPU is away just now. EBUSY: the last move is not
-                # through. EIO: an interrupt that is being freed.
+                # through. EIO, EPERM: an interrupt that is being freed.
                 self.write(f"/proc/irq/{irq}/smp_affinity_list",
                            str(rng.randrange(os.sysconf("SC_NPROCESSORS_CONF"))),
-                           GONE | {errno.EINVAL, errno.EBUSY, errno.EIO},
+                           GONE | {errno.EINVAL, errno.EBUSY, errno.EIO,
+                                   errno.EPERM},
                            "interrupts moved")
 
     def rebind(self, rng):
