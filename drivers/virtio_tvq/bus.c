@@ -830,18 +830,25 @@ static void tvq_bus_remove(struct device *dev)
 static int tvq_device_let_go(struct tvq_device *tdev, bool sleep)
 {
 	struct tvq_driver *drv;
+	int err;
 
 	device_lock_assert(&tdev->dev);
 	if (!tdev->dev.driver)
 		return 0;
 	drv = to_tvq_driver(tdev->dev.driver);
-	return drv->freeze ? drv->freeze(tdev, sleep) : -EOPNOTSUPP;
+	err = drv->freeze ? drv->freeze(tdev, sleep) : -EOPNOTSUPP;
+	if (!err)
+		set_bit(TVQ_DEVICE_LET_GO, &tdev->flags);
+	return err;
 }
 
-/* Call the personality's thaw, which nobody can unbind before this is through. */
+/*
+ * Call the personality's thaw, which nobody can unbind before this is through. One that
+ * is just being bound waits for that in tvq_bus_probe(), and has nothing to thaw.
+ */
 static void tvq_device_take_up(struct tvq_device *tdev, bool gone)
 {
-	if (tdev->dev.driver)
+	if (test_and_clear_bit(TVQ_DEVICE_LET_GO, &tdev->flags))
 		to_tvq_driver(tdev->dev.driver)->thaw(tdev, gone);
 	clear_bit(TVQ_DEVICE_FROZEN, &tdev->flags);
 	clear_bit(TVQ_DEVICE_THAWING, &tdev->flags);

@@ -38,6 +38,7 @@ enum tvq_device_flags {
 	TVQ_DEVICE_CUT_OFF,	/* and its function is kept from memory */
 	TVQ_DEVICE_NEEDS_RESET,	/* has set DEVICE_NEEDS_RESET; its reset clears it, too */
 	TVQ_DEVICE_FROZEN,	/* between tvq_device_freeze() and tvq_device_thaw() */
+	TVQ_DEVICE_LET_GO,	/* and its personality was told; it may get one meanwhile */
 	TVQ_DEVICE_THAWING,	/* at the end of that: the function answers again */
 	TVQ_DEVICE_RECOVERING,	/* what was not frozen is taken into use again */
 	TVQ_DEVICE_LAPSED,	/* was reset while a driver had it; its reset clears this */

@@ -800,6 +800,8 @@ static void removed_asleep(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, bed->one[2].vq_broken);
 }
 
+static int bind_result;
+
 static void unbind_asleep(struct work_struct *work)
 {
 	device_release_driver(&device(the_bed, 2)->dev);
@@ -826,6 +828,37 @@ static void unbound_asleep(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bed->one[2].restores, 1);
 	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 1);
 	KUNIT_EXPECT_NULL(test, device(bed, 2)->dev.driver);
+	expect_runs(test, 1);
+}
+
+static void bind_asleep(struct work_struct *work)
+{
+	bind_result = device_attach(&device(the_bed, 2)->dev);
+}
+
+/* Who binds one that had no personality waits, too, and is not thawed. */
+static void bound_asleep(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct work_struct work;
+
+	INIT_WORK_ONSTACK(&work, bind_asleep);
+	device_release_driver(&device(bed, 2)->dev);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, true), 0);
+	reset_function(bed);
+	schedule_work(&work);
+	/* From then on it is known to the driver core, and before that it is locked. */
+	while (!READ_ONCE(device(bed, 2)->dev.driver))
+		usleep_range(1000, 2000);
+	KUNIT_EXPECT_EQ(test, bed->one[2].probes, 1);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	flush_work(&work);
+	destroy_work_on_stack(&work);
+	settle(bed);
+	KUNIT_EXPECT_EQ(test, bind_result, 1);
+	KUNIT_EXPECT_EQ(test, bed->one[2].probes, 2);
+	KUNIT_EXPECT_EQ(test, bed->one[2].restores, 0);
+	expect_runs(test, 2);
 	expect_runs(test, 1);
 }
 
@@ -1005,8 +1038,6 @@ static void driver_unbound_in_reset(struct kunit *test)
 	put_device(vdev);
 	expect_runs(test, 2);
 }
-
-static int bind_result;
 
 static void bind_driver(struct work_struct *work)
 {
@@ -1364,6 +1395,7 @@ static struct kunit_case power_cases[] = {
 	KUNIT_CASE(absence_is_noticed),
 	KUNIT_CASE(reset_in_recovery),
 	KUNIT_CASE(unbound_asleep),
+	KUNIT_CASE(bound_asleep),
 	KUNIT_CASE(mute_is_reset),
 	KUNIT_CASE(wrong_offers),
 	KUNIT_CASE_SLOW(busy),
