@@ -1165,6 +1165,20 @@ bool tvq_device_is_as(struct tvq_device *tdev, const struct tvq_info *info)
 EXPORT_SYMBOL_IF_KUNIT(tvq_device_is_as);
 
 /**
+ * tvq_device_not_reset() - the device is about to get a state that is no reset's
+ * @tdev: managed device
+ *
+ * Its next driver begins with a reset that is not left out, whatever comes of it.
+ *
+ * Context: process, may sleep.
+ */
+void tvq_device_not_reset(struct tvq_device *tdev)
+{
+	guard(mutex)(&tdev->lock);
+	tdev->pristine = false;
+}
+
+/**
  * tvq_device_state_set() - the device's state was put in from elsewhere
  * @tdev: managed device
  *

@@ -22,6 +22,7 @@ void tvq_device_remove(struct tvq_device *tdev);
 void tvq_device_put(struct tvq_device *tdev);
 void tvq_device_redescribe(struct tvq_device *tdev, const struct tvq_info *info);
 bool tvq_device_is_as(struct tvq_device *tdev, const struct tvq_info *info);
+void tvq_device_not_reset(struct tvq_device *tdev);
 void tvq_device_state_set(struct tvq_device *tdev);
 int tvq_device_freeze(struct tvq_device *tdev, bool sleep);
 void tvq_device_thaw(struct tvq_device *tdev);

@@ -457,6 +457,7 @@ static int tvq_member_do_set_parts(struct tvq_device *tdev, const void *parts,
 	err = tvq_member_new_object(admin, &member, id);
 	if (err)
 		return err;
+	tvq_device_not_reset(tdev);
 	err = tvq_admin_parts_set(admin, &member, id, parts, len);
 	tvq_admin_obj_destroy(admin, &member, VIRTIO_RESOURCE_OBJ_DEV_PARTS, id);
 	if (!err)

@@ -711,8 +711,11 @@ static void set_parts(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bed->num, 0);
 	KUNIT_EXPECT_EQ(test, tvq_member_set_mode(bed->tdev, true), 0);
 	bed->num = 0;
+	KUNIT_EXPECT_TRUE(test, bed->tdev->pristine);
 	KUNIT_EXPECT_EQ(test, tvq_member_set_parts(bed->tdev, status_part, 17), 0);
 	EXPECT_COMMANDS(test, MANAGED_CMD(0xa), MANAGED_CMD(0x10), MANAGED_CMD(0xd));
+	/* A driver that is bound now does not leave out its reset. */
+	KUNIT_EXPECT_FALSE(test, bed->tdev->pristine);
 	bed->fail_opcode = 0x10;
 	bed->fail_status = 22;
 	bed->fail_times = 1;
