@@ -294,7 +294,10 @@ struct tvq_irqs *tvq_irqs_create(struct tvq_cmdq *cmdq, u64 id,
 	irqs->id = id;
 	irqs->fail = fail;
 	irqs->fail_ctx = fail_ctx;
-	irqs->work = IRQ_WORK_INIT_HARD(tvq_irqs_work);
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		irqs->work = IRQ_WORK_INIT_HARD(tvq_irqs_work);
+	else
+		init_irq_work(&irqs->work, tvq_irqs_work);
 	INIT_DELAYED_WORK(&irqs->retry, tvq_irqs_retry);
 	init_completion(&irqs->idle);
 	raw_spin_lock_init(&irqs->lock);
