@@ -187,6 +187,7 @@ static int tvq_admin_group(u16 type)
 static struct tvq_msg *tvq_admin_alloc(const struct tvq_member *member,
 				       u16 opcode, size_t out, size_t in)
 {
+	struct virtio_admin_cmd_status *status;
 	struct virtio_admin_cmd_hdr *hdr;
 	struct tvq_msg *msg;
 
@@ -202,6 +203,9 @@ static struct tvq_msg *tvq_admin_alloc(const struct tvq_member *member,
 	hdr->opcode = cpu_to_le16(opcode);
 	hdr->group_type = cpu_to_le16(member->group);
 	hdr->group_member_id = cpu_to_le64(member->id);
+	/* OK is 0, and not to be read where the device has not written. */
+	status = msg->in;
+	status->status = cpu_to_le16(U16_MAX);
 	return msg;
 }
 

@@ -150,6 +150,11 @@ static struct tvq_msg *tvq_cmd_alloc(u64 id, u16 class, u16 command, size_t out,
 	hdr->device_id = cpu_to_le64(id);
 	hdr->class = cpu_to_le16(class);
 	hdr->command = cpu_to_le16(command);
+	/*
+	 * OK is 0: a device that gives back what it has not written, because it
+	 * gave back twice what was there before, is not to have said it.
+	 */
+	*(__le32 *)msg->in = cpu_to_le32(VIRTIO_TVQ_ERR);
 	return msg;
 }
 

@@ -1063,6 +1063,22 @@ static void ack(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, error.status, c->status);
 }
 
+/* A buffer that is given back as it was is no OK, whatever length it is said to have. */
+static void unwritten(struct kunit *test)
+{
+	struct bed *bed = start(test, LONG_MS);
+	struct tvq_info info = { };
+	unsigned int used;
+
+	bed->link->silent = true;
+	for (used = 4; used <= 8; used += 4) {
+		bed->used = used;
+		KUNIT_EXPECT_EQ(test, tvq_cmd_reset(bed->q, ID), -EREMOTEIO);
+		KUNIT_EXPECT_EQ(test, tvq_cmd_destroy(bed->q, ID), -EREMOTEIO);
+		KUNIT_EXPECT_EQ(test, tvq_cmd_describe(bed->q, ID, &info), -EREMOTEIO);
+	}
+}
+
 static void unanswered(struct kunit *test)
 {
 	struct bed *bed = start(test, SHORT_MS);
@@ -1177,6 +1193,7 @@ static struct kunit_case cmd_cases[] = {
 	KUNIT_CASE(post_refused),
 	KUNIT_CASE_PARAM(status, status_gen_params),
 	KUNIT_CASE_PARAM(ack, ack_gen_params),
+	KUNIT_CASE(unwritten),
 	KUNIT_CASE(unanswered),
 	KUNIT_CASE(broken),
 	KUNIT_CASE_PARAM(name_valid, name_valid_gen_params),

@@ -64,6 +64,7 @@ struct fake_used {
  * @answer: if set, the device: called for each command in place of queueing it;
  *	writes the answer and returns the used length, or a negative number to
  *	leave the command unanswered. Called under the engine's lock
+ * @silent: answers are not OK unless the device writes so
  * @interrupt: the interrupt that follows @answer, in a work item
  * @priv: for both
  * @shut: no interrupt follows any more
@@ -86,6 +87,7 @@ struct fake_link {
 	unsigned int used_tail;
 	wait_queue_head_t wait;
 	int (*answer)(struct fake_link *link, const struct fake_cmd *cmd);
+	bool silent;
 	void (*interrupt)(struct fake_link *link);
 	void *priv;
 	bool shut;
