@@ -260,6 +260,23 @@ static const char *tvq_mgmt_reason(const struct tvq_cmd_error *error)
 	return error->status ? "refused by the device" : "no reason given";
 }
 
+/* CREATE, answered with what was asked for. */
+static int tvq_mgmt_ask(struct tvq_mgmt *mgmt, const struct tvq_create *create,
+			struct tvq_info *info, struct tvq_cmd_error *error)
+{
+	int err = tvq_cmd_create(mgmt->cmdq, create, info, error);
+
+	if (err)
+		return err;
+	if (info->type == create->type && !strcmp(info->name, create->name))
+		return 0;
+	dev_err(mgmt->parent, "device %llu: not what was to be created\n",
+		info->id);
+	kfree(info->config);
+	kfree(info->vq_size);
+	return -EPROTO;
+}
+
 static int tvq_mgmt_do_create(struct tvq_mgmt *mgmt,
 			      const struct tvq_create *create)
 {
@@ -281,7 +298,7 @@ static int tvq_mgmt_do_create(struct tvq_mgmt *mgmt,
 		up_read(&mgmt->lock);
 		return -ENODEV;
 	}
-	err = tvq_cmd_create(mgmt->cmdq, create, &info, &error);
+	err = tvq_mgmt_ask(mgmt, create, &info, &error);
 	if (!err) {
 		tdev = tvq_mgmt_insert(mgmt, &info);
 		err = PTR_ERR_OR_ZERO(tdev);
@@ -290,8 +307,8 @@ static int tvq_mgmt_do_create(struct tvq_mgmt *mgmt,
 	if (err && info.id && !xa_load(&mgmt->devices, info.id))
 		tvq_cmd_destroy(mgmt->cmdq, info.id);
 	up_read(&mgmt->lock);
-	/* It may exist all the same. */
-	if (err == -ETIMEDOUT)
+	/* It may exist all the same, under an id that is not known. */
+	if (err == -ETIMEDOUT || err == -EPROTO)
 		tvq_mgmt_config_interrupt(mgmt);
 	if (err) {
 		if (error.status)
@@ -332,8 +349,8 @@ static int tvq_mgmt_do_create(struct tvq_mgmt *mgmt,
  *
  * Context: process, may sleep. Binds the new device's driver.
  * Return: 0, and the device stands on the bus; or an errno, of which the log
- * has said more, and no device was created. After -ETIMEDOUT it may have been;
- * then it is found.
+ * has said more, and no device was created. After -ETIMEDOUT and -EPROTO it may
+ * have been; then it is found.
  */
 int tvq_mgmt_create_device(struct tvq_mgmt *mgmt,
 			   const struct tvq_create *create)

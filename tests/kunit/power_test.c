@@ -89,6 +89,8 @@ struct one {
  * @limits_refused: LIMITS is
  * @features_refused: NEGOTIATE gives no FEATURES_OK
  * @wrong_features: bits of an offer that are not as they should be
+ * @wrong_type: by how much the type of a device is not as it should be
+ * @wrong_used: CREATE is answered with more than there is room for
  * @admin_link: its admin virtqueue
  * @admin_mute: no command is answered there
  * @admin_log: the commands that it got, see ADMIN
@@ -109,6 +111,8 @@ struct bed {
 	bool limits_refused;
 	bool features_refused;
 	u64 wrong_features;
+	unsigned int wrong_type;
+	bool wrong_used;
 	bool admin_mute;
 	u32 admin_log[64];
 	unsigned int admin_num;
@@ -170,7 +174,7 @@ static int put_info(struct bed *bed, u64 id, u8 *in)
 	__le16 *size = (void *)(info + 1);
 
 	info->device_id = cpu_to_le64(id);
-	info->type = cpu_to_le32(TYPE);
+	info->type = cpu_to_le32(TYPE + bed->wrong_type);
 	info->features[0] = cpu_to_le64(FEATURES ^ bed->wrong_features);
 	info->name[0] = 'a' + id;
 	info->num_vqs = cpu_to_le16(vqs);
@@ -201,6 +205,8 @@ static int answer(struct fake_link *link, const struct fake_cmd *cmd)
 		return put_list(bed, le64_to_cpu(*(const __le64 *)out), in);
 	case CMD(0, 3):
 		bed->one[NEW].exists = true;
+		if (bed->wrong_used)
+			return cmd->in_len + 1;
 		return put_info(bed, NEW, in);
 	case CMD(0, 4):
 		bed->one[id].exists = false;
@@ -866,7 +872,10 @@ static int created;
 
 static void create_another(struct work_struct *work)
 {
-	static const struct tvq_create create = { .type = TYPE };
+	static const struct tvq_create create = {
+		.type = TYPE,
+		.name = { 'a' + NEW },
+	};
 
 	created = tvq_mgmt_create_device(the_bed->mgmt, &create);
 }
@@ -907,7 +916,10 @@ static void wrong_offers(struct kunit *test)
 		VIRTIO_F_VERSION_1, VIRTIO_F_ACCESS_PLATFORM, VIRTIO_F_SR_IOV,
 		VIRTIO_F_NOTIF_CONFIG_DATA, VIRTIO_F_ADMIN_VQ, 42, 44, 49,
 	};
-	static const struct tvq_create create = { .type = TYPE };
+	static const struct tvq_create create = {
+		.type = TYPE,
+		.name = { 'a' + NEW },
+	};
 	struct bed *bed = test->priv;
 	unsigned int i;
 
@@ -920,6 +932,45 @@ static void wrong_offers(struct kunit *test)
 	}
 	bed->wrong_features = 0;
 	KUNIT_EXPECT_EQ(test, tvq_mgmt_create_device(bed->mgmt, &create), 0);
+	expect_runs(test, NEW);
+}
+
+/* A device of another type or name than was asked for is destroyed again. */
+static void wrong_devices(struct kunit *test)
+{
+	static const struct tvq_create creates[] = {
+		{ .type = TYPE, .name = { 'a' + NEW } },
+		{ .type = TYPE, .name = { 'a' + NEW, 'x' } },
+		{ .type = TYPE },
+	};
+	struct bed *bed = test->priv;
+	unsigned int i;
+
+	bed->wrong_type = 1;
+	for (i = 0; i < ARRAY_SIZE(creates); i++) {
+		KUNIT_EXPECT_EQ(test, tvq_mgmt_create_device(bed->mgmt, &creates[i]),
+				-EPROTO);
+		KUNIT_EXPECT_FALSE(test, bed->one[NEW].exists);
+		bed->wrong_type = 0;
+	}
+	flush_work(&bed->mgmt->scan_work);
+	KUNIT_EXPECT_EQ(test, bed->one[NEW].probes, 0);
+	KUNIT_EXPECT_EQ(test, tvq_mgmt_create_device(bed->mgmt, &creates[0]), 0);
+	expect_runs(test, NEW);
+}
+
+/* One that exists, though nobody can say which it is, is found. */
+static void wrong_answer(struct kunit *test)
+{
+	static const struct tvq_create create = {
+		.type = TYPE,
+		.name = { 'a' + NEW },
+	};
+	struct bed *bed = test->priv;
+
+	bed->wrong_used = true;
+	KUNIT_EXPECT_EQ(test, tvq_mgmt_create_device(bed->mgmt, &create), -EPROTO);
+	flush_work(&bed->mgmt->scan_work);
 	expect_runs(test, NEW);
 }
 
@@ -1398,6 +1449,8 @@ static struct kunit_case power_cases[] = {
 	KUNIT_CASE(bound_asleep),
 	KUNIT_CASE(mute_is_reset),
 	KUNIT_CASE(wrong_offers),
+	KUNIT_CASE(wrong_devices),
+	KUNIT_CASE(wrong_answer),
 	KUNIT_CASE_SLOW(busy),
 	{}
 };
