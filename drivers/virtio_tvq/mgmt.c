@@ -853,7 +853,7 @@ static struct tvq_device *tvq_mgmt_next(struct tvq_mgmt *mgmt,
 static void tvq_mgmt_open_gate(struct tvq_mgmt *mgmt)
 {
 	spin_lock_irq(&mgmt->gate_lock);
-	mgmt->frozen = false;
+	WRITE_ONCE(mgmt->frozen, false);
 	wake_up_all(&mgmt->gate_queue);
 	spin_unlock_irq(&mgmt->gate_lock);
 }
@@ -877,7 +877,7 @@ int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
 
 	spin_lock_irq(&mgmt->gate_lock);
 	wait_event_lock_irq(mgmt->gate_queue, !mgmt->frozen, mgmt->gate_lock);
-	mgmt->frozen = true;
+	WRITE_ONCE(mgmt->frozen, true);
 	if (!wait_event_lock_irq_timeout(mgmt->gate_queue, !mgmt->busy,
 					 mgmt->gate_lock, TVQ_FREEZE_WAIT))
 		err = -EBUSY;

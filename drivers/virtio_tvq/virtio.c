@@ -106,9 +106,8 @@ static struct tvq_virtio *to_tvq_virtio(struct virtio_device *vdev)
 static void tvq_virtio_failed_op(struct tvq_virtio *vd, const char *what,
 				 int err)
 {
-	if (!vd->warned)
+	if (!xchg(&vd->warned, true))
 		dev_err(&vd->tdev->dev, "%s failed: %pe\n", what, ERR_PTR(err));
-	vd->warned = true;
 	if (READ_ONCE(vd->has_vqs))
 		virtio_break_device(&vd->vdev);
 }
@@ -148,9 +147,12 @@ static u8 tvq_virtio_get_status(struct virtio_device *vdev)
 {
 	struct tvq_virtio *vd = to_tvq_virtio(vdev);
 
+	/* The attribute of that name is read at any time. */
+	u8 status = READ_ONCE(vd->status);
+
 	if (READ_ONCE(vd->needs_reset))
-		return vd->status | VIRTIO_CONFIG_S_NEEDS_RESET;
-	return vd->status;
+		status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	return status;
 }
 
 /*
@@ -170,7 +172,7 @@ static void tvq_virtio_set_status(struct virtio_device *vdev, u8 status)
 	/* 0 is a reset, which is an operation of its own. */
 	if (WARN_ON(!status))
 		return;
-	vd->status = status;
+	WRITE_ONCE(vd->status, status);
 	if (vd->absent)
 		return;
 	if (old & VIRTIO_CONFIG_S_FEATURES_OK) {
@@ -184,7 +186,8 @@ static void tvq_virtio_set_status(struct virtio_device *vdev, u8 status)
 			tvq_virtio_failed_op(vd, "negotiating features", err);
 		/* All that the device has a say in here. */
 		if (err || !(result & VIRTIO_CONFIG_S_FEATURES_OK))
-			vd->status = status & ~VIRTIO_CONFIG_S_FEATURES_OK;
+			WRITE_ONCE(vd->status,
+				   status & ~VIRTIO_CONFIG_S_FEATURES_OK);
 	}
 }
 
@@ -194,7 +197,8 @@ static void tvq_virtio_synchronize_cbs(struct virtio_device *vdev)
 	unsigned int i;
 
 	for (i = 0; i < vd->num_vectors; i++)
-		if (vd->vectors[i].requested)
+		/* tvq_virtio_quiet() may come while they are being requested. */
+		if (READ_ONCE(vd->vectors[i].requested))
 			synchronize_irq(tvq_irq_vector(vd->tdev, i));
 }
 
@@ -204,12 +208,12 @@ static void tvq_virtio_reset(struct virtio_device *vdev)
 	int err = tvq_device_reset(vd->tdev);
 
 	/* The core counts on 0, whatever became of the device. */
-	vd->status = 0;
+	WRITE_ONCE(vd->status, 0);
 	WRITE_ONCE(vd->needs_reset, false);
 	if (err)
 		tvq_virtio_failed_op(vd, "reset", err);
 	else
-		vd->warned = false;
+		WRITE_ONCE(vd->warned, false);
 	/* Callbacks that run were for what the device did before. */
 	tvq_virtio_synchronize_cbs(vdev);
 }
@@ -503,7 +507,7 @@ static int tvq_virtio_try_vqs(struct tvq_virtio *vd, unsigned int nvqs,
 				  0, vector->name, vector);
 		if (err)
 			return err;
-		vector->requested = true;
+		WRITE_ONCE(vector->requested, true);
 		++*got;
 	}
 	tvq_virtio_spread(vd, desc);
@@ -829,7 +833,7 @@ static void tvq_virtio_quiet(struct tvq_device *tdev)
 	unsigned int i;
 
 	guard(mutex)(&vd->vqs_lock);
-	if (!vd->has_vqs || !tvq_blk_drives(&vd->vdev))
+	if (!READ_ONCE(vd->has_vqs) || !tvq_blk_drives(&vd->vdev))
 		return;
 	tvq_virtio_synchronize_cbs(&vd->vdev);
 	for (i = 0; i < vd->num_vqs; i++)
