@@ -724,8 +724,9 @@ unlock:
  *
  * Does not allocate.
  *
- * Context: Any context, hard interrupts with interrupts disabled included; not
- * NMI, and not with a raw spinlock held.
+ * Context: Any context, hard interrupts with interrupts disabled included,
+ * except with PREEMPT_RT, where spinlocks sleep and handlers of interrupts are
+ * threads; not NMI, and not with a raw spinlock held.
  * Return: 0; -EIO when the queue is broken; -EBUSY when the message is still
  * with the engine, in quarantine for example; or the error of the link's post,
  * where it was tried at once.
@@ -768,8 +769,9 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_xfer_exec);
  * Takes all there is and posts what waited for room. A call that finds nothing
  * does no harm.
  *
- * Context: Any context, hard interrupts with interrupts disabled included; not
- * NMI, and not with a raw spinlock held. Calls tvq_msg.done.
+ * Context: Any context, hard interrupts with interrupts disabled included,
+ * except with PREEMPT_RT, where spinlocks sleep and handlers of interrupts are
+ * threads; not NMI, and not with a raw spinlock held. Calls tvq_msg.done.
  */
 void tvq_xfer_interrupt(struct tvq_xfer *x)
 {

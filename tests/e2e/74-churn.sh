@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 2 --smp 4
 # kernels: debug rt kcsan
-# timeout: 180
+# timeout: 240
 #
 # Everything at once (see churn.py), drawn at random from a seed that is printed; a run
 # with that seed does the same, though not in the same order. Afterwards nothing is
