@@ -20,6 +20,8 @@
  *	there is none; then the link makes sure that the next one interrupts.
  * @stop: post nothing more; @poll returns NULL from now on. The device may
  *	still write to what it was given. Called once at most.
+ * @forget: the device was reset: what it was given and has not given back is not
+ *	its any more, and is unmapped. Called after @stop, before any of it is freed.
  *
  * A link may not print from these: where the console is a device that is
  * notified by commands, the message would come back to the engine's lock.
@@ -32,6 +34,7 @@ struct tvq_link_ops {
 		    void *in, size_t in_len, void *tag);
 	void *(*poll)(void *link, u32 *used);
 	void (*stop)(void *link);
+	void (*forget)(void *link);
 };
 
 /**

@@ -142,10 +142,20 @@ static void tvq_pci_stop(void *link)
 	__virtqueue_break(q->vq);
 }
 
+static void tvq_pci_forget(void *link)
+{
+	struct tvq_pci_vq *q = link;
+
+	/* There may be none, if the function could not be taken up again. */
+	while (q->vq && virtqueue_detach_unused_buf(q->vq))
+		;
+}
+
 static const struct tvq_link_ops tvq_pci_link_ops = {
 	.post = tvq_pci_post,
 	.poll = tvq_pci_poll,
 	.stop = tvq_pci_stop,
+	.forget = tvq_pci_forget,
 };
 
 static bool tvq_pci_present(void *link)

@@ -618,6 +618,7 @@ void tvq_xfer_halt(struct tvq_xfer *x)
 	cancel_delayed_work_sync(&x->deadline);
 	cancel_work_sync(&x->broken_work);
 	spin_lock_irq(&x->lock);
+	x->params.ops->forget(x->params.link);
 	for (i = 0; i < x->params.slots; i++) {
 		struct tvq_slot *slot = &x->slots[i];
 		struct tvq_msg *msg = slot->msg;

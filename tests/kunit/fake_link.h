@@ -53,6 +53,8 @@ struct fake_used {
  * @posts: number of commands posted
  * @polls: number of calls of poll
  * @stops: number of calls of stop
+ * @forgets: calls of forget
+ * @held: if set, a command that forget is to find where it was
  * @flood: if set, poll returns this tag without end
  * @avail: commands that the device has not taken yet
  * @avail_head: the next one to be taken, modulo FAKE_LINK_RING
@@ -78,6 +80,8 @@ struct fake_link {
 	unsigned int posts;
 	unsigned int polls;
 	unsigned int stops;
+	unsigned int forgets;
+	const struct fake_cmd *held;
 	void *flood;
 	struct fake_cmd avail[FAKE_LINK_RING];
 	unsigned int avail_head;

@@ -1226,6 +1226,23 @@ static void destroy_frees(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&bed->broken_calls), 0);
 }
 
+/* What the device was given is taken back from it, and then freed. */
+static void forgotten_before_freed(struct kunit *test)
+{
+	struct bed *bed = start(test, 16, LONG_MS);
+	struct tvq_msg *msg = tvq_msg_alloc(8, 8, GFP_KERNEL);
+	struct fake_cmd cmd;
+
+	KUNIT_ASSERT_NOT_NULL(test, msg);
+	KUNIT_ASSERT_EQ(test, tvq_xfer_submit(bed->x, msg), 0);
+	KUNIT_ASSERT_TRUE(test, fake_link_wait(bed->link, &cmd, WAIT_MS));
+	/* The last reference is the engine's. */
+	tvq_msg_put(msg);
+	bed->link->held = &cmd;
+	destroy(bed);
+	KUNIT_EXPECT_EQ(test, bed->link->forgets, 1);
+}
+
 /* Many at once */
 
 #define CROWD		4
@@ -1420,6 +1437,7 @@ static struct kunit_case xfer_cases[] = {
 	KUNIT_CASE(break_while_probing),
 	KUNIT_CASE(break_before_probing),
 	KUNIT_CASE(destroy_frees),
+	KUNIT_CASE(forgotten_before_freed),
 	KUNIT_CASE_SLOW(concurrent),
 	{}
 };
