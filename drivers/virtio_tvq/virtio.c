@@ -342,9 +342,19 @@ static void tvq_virtio_del_vqs(struct virtio_device *vdev)
 	WRITE_ONCE(vd->has_vqs, false);
 	mutex_unlock(&vd->vqs_lock);
 	tvq_virtio_free_irqs(vd);
-	for (i = 0; i < vd->num_vqs; i++)
-		if (vd->vqs[i].vq)
-			vring_del_virtqueue(vd->vqs[i].vq);
+	for (i = 0; i < vd->num_vqs; i++) {
+		struct virtqueue *vq = vd->vqs[i].vq;
+
+		if (!vq)
+			continue;
+		/*
+		 * Drivers leave what a queue had when it was broken, as virtio_net
+		 * does with a control command: its mappings would be lost.
+		 */
+		while (virtqueue_detach_unused_buf(vq))
+			;
+		vring_del_virtqueue(vq);
+	}
 	tvq_irq_free(vd->tdev);
 	kfree(vd->vqs);
 	kvfree(vd->vectors);
