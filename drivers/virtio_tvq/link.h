@@ -16,8 +16,9 @@
  *	and so is the queue from then on, or another negative error, with which the
  *	command fails.
  * @poll: take one command that the device has finished. Return its tag and
- *	in @used the number of bytes that the device says it wrote, or NULL when
- *	there is none; then the link makes sure that the next one interrupts.
+ *	in @used the number of bytes that the device says it wrote; or NULL when
+ *	there is none: then the link makes sure that the next one interrupts; or
+ *	ERR_PTR(-EIO) when the ring is broken, and so is the queue from then on.
  * @stop: post nothing more; @poll returns NULL from now on. The device may
  *	still write to what it was given. Called once at most.
  * @forget: the device was reset: what it was given and has not given back is not

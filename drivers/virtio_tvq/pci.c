@@ -132,6 +132,9 @@ static void *tvq_pci_poll(void *link, u32 *used)
 		tag = virtqueue_get_buf(q->vq, used);
 	} while (!tag && !virtqueue_enable_cb(q->vq) &&
 		 !virtqueue_is_broken(q->vq));
+	/* By the library, which the device has told what can't be true. */
+	if (!tag && virtqueue_is_broken(q->vq))
+		return ERR_PTR(-EIO);
 	return tag;
 }
 

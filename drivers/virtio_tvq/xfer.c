@@ -57,7 +57,7 @@
  *   answered either), or
  * - a quarter of the slots, rounded up, is quarantined, or
  * - the device returns nothing but strays, %TVQ_BATCH of them in a row, or
- * - the link says that it is broken: its post returns -EIO.
+ * - the link says that it is broken: its post or its poll returns -EIO.
  *
  * Then the link is stopped, all messages fail with -EIO, those in the ring are
  * quarantined, and the queue stays so until the device was reset: then
@@ -356,6 +356,10 @@ static bool tvq_xfer_poll(struct tvq_xfer *x, struct tvq_batch *batch)
 
 		if (!tag)
 			return false;
+		if (tag == ERR_PTR(-EIO)) {
+			batch->why = "the ring is broken";
+			return false;
+		}
 		if (tvq_slot_complete(x, (unsigned long)tag, used, batch))
 			good++;
 	}

@@ -849,6 +849,18 @@ static void stray_flood(struct kunit *test)
 	expect_result(test, rec, -EIO);
 }
 
+/* The link has found out by itself, and nobody has to wait for a deadline. */
+static void poll_fails(struct kunit *test)
+{
+	struct bed *bed = start(test, 8, LONG_MS);
+	struct record *rec = send(test, bed, 0);
+
+	bed->link->flood = ERR_PTR(-EIO);
+	tvq_xfer_interrupt(bed->x);
+	expect_broken(test, bed);
+	expect_result(test, rec, -EIO);
+}
+
 /* Deadlines */
 
 static void deadline(struct kunit *test)
@@ -1421,6 +1433,7 @@ static struct kunit_case xfer_cases[] = {
 	KUNIT_CASE(stale_generation),
 	KUNIT_CASE(double_completion),
 	KUNIT_CASE(stray_flood),
+	KUNIT_CASE(poll_fails),
 	KUNIT_CASE(deadline),
 	KUNIT_CASE(late_reply),
 	KUNIT_CASE(late_reply_frees),
