@@ -201,16 +201,19 @@ static void tvq_pci_admin_callback(struct virtqueue *vq)
 				 vq->index - tp->vqs[TVQ_PCI_VQ_ADMIN].index);
 }
 
+/*
+ * Always handled: nobody else has this vector, and from one that comes for nothing too
+ * often the interrupt core would take it away, and with it the answers to come.
+ */
 static irqreturn_t tvq_pci_vq_interrupt(int irq, void *data)
 {
 	struct tvq_pci *tp = data;
-	irqreturn_t ret = IRQ_NONE;
 	unsigned int i;
 
 	for (i = 0; i < tp->num_vqs; i++)
 		if (tp->vqs[i].irq == irq)
-			ret |= vring_interrupt(irq, tp->vqs[i].vq);
-	return ret;
+			vring_interrupt(irq, tp->vqs[i].vq);
+	return IRQ_HANDLED;
 }
 
 static irqreturn_t tvq_pci_config_interrupt(int irq, void *data)
