@@ -28,6 +28,9 @@
  * bus; the module's code has to outlive both, which tvq_live_wait() sees to.
  */
 
+/* How often configuration space is read because the device says that it has changed. */
+#define TVQ_CONFIG_INTERVAL	(HZ / 10)
+
 static DEFINE_SPINLOCK(tvq_live_lock);	/* guards tvq_live */
 static unsigned int tvq_live;
 static DECLARE_WAIT_QUEUE_HEAD(tvq_live_queue);
@@ -619,7 +622,13 @@ static void tvq_device_config_work(struct work_struct *work)
 	u8 status = 0;
 	int err;
 
+	if (test_bit(TVQ_DEVICE_NEEDS_RESET, &tdev->flags)) {
+		/* What else the device says is of no matter any more. */
+		status = VIRTIO_CONFIG_S_NEEDS_RESET;
+		goto tell;
+	}
 	mutex_lock(&tdev->config_lock);
+	WRITE_ONCE(tdev->config_next, jiffies + TVQ_CONFIG_INTERVAL);
 	err = tvq_config_refresh(tdev, &status);
 	if (!err) {
 		news = tdev->config_generation != tdev->config_told;
@@ -630,6 +639,7 @@ static void tvq_device_config_work(struct work_struct *work)
 		set_bit(TVQ_DEVICE_NEEDS_RESET, &tdev->flags);
 	else if (!news)
 		return;
+tell:
 	mutex_lock(&tdev->drv_lock);
 	if (tdev->drv && tdev->drv->config_changed)
 		tdev->drv->config_changed(tdev, status);
@@ -642,29 +652,51 @@ static void tvq_device_config_work(struct work_struct *work)
  * tvq_config_interrupt() - the device has sent its configuration interrupt
  * @tdev: managed device
  *
- * Reads configuration space and then tells the personality.
+ * Reads configuration space and then tells the personality: at once, but not more
+ * often than ten times a second, so that a device which sends interrupts without end
+ * costs no more than that, and its driver says no more about it.
  *
  * Context: any up to hard interrupt.
  */
 void tvq_config_interrupt(struct tvq_device *tdev)
 {
-	schedule_delayed_work(&tdev->config_work, 0);
+	unsigned long now = jiffies, next = READ_ONCE(tdev->config_next);
+
+	schedule_delayed_work(&tdev->config_work,
+			      time_before(now, next) ? next - now : 0);
 }
 EXPORT_SYMBOL_GPL(tvq_config_interrupt);
+
+/**
+ * tvq_device_needs_reset() - the device has done what there is no going on after
+ * @tdev: managed device
+ *
+ * As if it had set DEVICE_NEEDS_RESET: its personality is told so, and it is reset, so
+ * that its users need not wait for what will not come.
+ *
+ * Context: any up to hard interrupt.
+ */
+void tvq_device_needs_reset(struct tvq_device *tdev)
+{
+	if (!tvq_device_is_void(tdev) &&
+	    !test_and_set_bit(TVQ_DEVICE_NEEDS_RESET, &tdev->flags))
+		schedule_delayed_work(&tdev->config_work, 0);
+}
+EXPORT_SYMBOL_GPL(tvq_device_needs_reset);
 
 /**
  * tvq_config_poll() - the device may have sent its configuration interrupt
  * @tdev: managed device
  *
  * For a vector that the configuration shares with queues, where nobody can say
- * what an interrupt was for. Does as tvq_config_interrupt(), but at most ten
- * times a second, so that a busy queue costs no more than that.
+ * what an interrupt was for. Does as tvq_config_interrupt(), but never at once, so
+ * that a busy queue costs no more than that.
  *
  * Context: any up to hard interrupt.
  */
 void tvq_config_poll(struct tvq_device *tdev)
 {
-	schedule_delayed_work(&tdev->config_work, HZ / 10);
+	schedule_delayed_work(&tdev->config_work, TVQ_CONFIG_INTERVAL);
 }
 EXPORT_SYMBOL_GPL(tvq_config_poll);
 
@@ -1075,6 +1107,7 @@ struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
 	tdev->config_len = info->config_len;
 	tdev->config_generation = info->config_generation;
 	tdev->config_told = info->config_generation;
+	tdev->config_next = jiffies;
 	tdev->pristine = !info->status;
 	mutex_init(&tdev->lock);
 	mutex_init(&tdev->config_lock);

@@ -108,8 +108,12 @@ static void tvq_virtio_failed_op(struct tvq_virtio *vd, const char *what,
 {
 	if (!xchg(&vd->warned, true))
 		dev_err(&vd->tdev->dev, "%s failed: %pe\n", what, ERR_PTR(err));
-	if (READ_ONCE(vd->has_vqs))
-		virtio_break_device(&vd->vdev);
+	if (!READ_ONCE(vd->has_vqs))
+		return;
+	virtio_break_device(&vd->vdev);
+	/* What is in its queues will not come out of them, if it was not to be reset anyway. */
+	if (READ_ONCE(vd->status))
+		tvq_device_needs_reset(vd->tdev);
 }
 
 static void tvq_virtio_get(struct virtio_device *vdev, unsigned int offset,
@@ -205,10 +209,15 @@ static void tvq_virtio_synchronize_cbs(struct virtio_device *vdev)
 static void tvq_virtio_reset(struct virtio_device *vdev)
 {
 	struct tvq_virtio *vd = to_tvq_virtio(vdev);
-	int err = tvq_device_reset(vd->tdev);
+	int err;
 
-	/* The core counts on 0, whatever became of the device. */
+	/*
+	 * The core counts on 0, whatever becomes of the device. And what a handler finds
+	 * wrong is not to be told behind the reset.
+	 */
 	WRITE_ONCE(vd->status, 0);
+	tvq_virtio_synchronize_cbs(vdev);
+	err = tvq_device_reset(vd->tdev);
 	WRITE_ONCE(vd->needs_reset, false);
 	if (err)
 		tvq_virtio_failed_op(vd, "reset", err);
@@ -271,20 +280,31 @@ static bool tvq_virtio_notify_with_data(struct virtqueue *vq)
 /*
  * Always handled: a device sends a spurious interrupt with each change of a
  * message, see irq.c.
+ *
+ * A queue in which the device has given back what can't be true is broken by the virtio
+ * core, without a word to its driver, whose users would wait for what else is in it.
  */
 static irqreturn_t tvq_virtio_interrupt(int irq, void *data)
 {
 	struct tvq_virtio_vector *vector = data;
+	struct tvq_virtio *vd = vector->vd;
 	struct tvq_virtio_vq *vqi;
 
-	for (vqi = vector->vqs; vqi; vqi = vqi->next)
-		if (!READ_ONCE(vqi->quiet))
-			vring_interrupt(irq, vqi->vq);
+	for (vqi = vector->vqs; vqi; vqi = vqi->next) {
+		if (READ_ONCE(vqi->quiet))
+			continue;
+		vring_interrupt(irq, vqi->vq);
+		/* Before DRIVER_OK it may be broken, too. */
+		if (unlikely(virtqueue_is_broken(vqi->vq)) &&
+		    READ_ONCE(vd->status) & VIRTIO_CONFIG_S_DRIVER_OK &&
+		    !READ_ONCE(vd->needs_reset))
+			tvq_device_needs_reset(vd->tdev);
+	}
 	if (vector->config) {
 		if (vector->vqs)
-			tvq_config_poll(vector->vd->tdev);
+			tvq_config_poll(vd->tdev);
 		else
-			tvq_config_interrupt(vector->vd->tdev);
+			tvq_config_interrupt(vd->tdev);
 	}
 	return IRQ_HANDLED;
 }
@@ -813,8 +833,11 @@ static void tvq_virtio_config_changed(struct tvq_device *tdev, u8 status)
 {
 	struct tvq_virtio *vd = tvq_get_drvdata(tdev);
 
-	/* Without queues there is no driver that could have read it before. */
-	if (!READ_ONCE(vd->has_vqs))
+	/*
+	 * Without queues there is no driver that could have read it before, and behind its
+	 * reset none that wants to know.
+	 */
+	if (!READ_ONCE(vd->has_vqs) || !READ_ONCE(vd->status))
 		return;
 	if (status & VIRTIO_CONFIG_S_NEEDS_RESET &&
 	    !READ_ONCE(vd->needs_reset)) {

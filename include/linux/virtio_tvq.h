@@ -36,7 +36,9 @@ enum tvq_device_flags {
 	TVQ_DEVICE_DEAD,	/* was given up: see tvq_device_fail() */
 	TVQ_DEVICE_MUTE,	/* and has not answered a RESET */
 	TVQ_DEVICE_CUT_OFF,	/* and its function is kept from memory */
-	TVQ_DEVICE_NEEDS_RESET,	/* has set DEVICE_NEEDS_RESET; its reset clears it, too */
+	TVQ_DEVICE_NEEDS_RESET,	/* has set DEVICE_NEEDS_RESET, or might as well have;
+				 * its reset clears it, too
+				 */
 	TVQ_DEVICE_FROZEN,	/* between tvq_device_freeze() and tvq_device_thaw() */
 	TVQ_DEVICE_LET_GO,	/* and its personality was told; it may get one meanwhile */
 	TVQ_DEVICE_THAWING,	/* at the end of that: the function answers again */
@@ -85,12 +87,13 @@ struct tvq_device {
 	struct tvq_cmdq *cmdq;
 	struct mutex lock;		/* serialises commands that change state */
 	bool pristine;			/* by lock: as a reset leaves it */
-	struct mutex config_lock;	/* guards the five that follow, see above, too */
+	struct mutex config_lock;	/* guards the six that follow, see above, too */
 	u8 *config;
 	u32 config_len;
 	u32 config_generation;
 	bool config_stale;
 	s64 config_told;		/* the generation the personality knows, or -1 */
+	unsigned long config_next;	/* in jiffies, when it may be read again */
 	struct mutex drv_lock;		/* guards drv, serialises calls to it */
 	struct tvq_driver *drv;
 	unsigned long flags;		/* enum tvq_device_flags, atomic */
@@ -205,6 +208,7 @@ void tvq_device_attach(struct tvq_device *tdev);
 void tvq_device_detach(struct tvq_device *tdev);
 bool tvq_device_is_dead(struct tvq_device *tdev);
 void tvq_device_fail(struct tvq_device *tdev);
+void tvq_device_needs_reset(struct tvq_device *tdev);
 
 void tvq_config_interrupt(struct tvq_device *tdev);
 void tvq_config_poll(struct tvq_device *tdev);

@@ -4,6 +4,7 @@
  * gets of them. The device is a fake link, the personality is the test's.
  */
 #include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/errno.h>
 #include <linux/slab.h>
@@ -669,6 +670,44 @@ static void config_interrupt(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bed->changes, 2);
 }
 
+/* Interrupts without end, and each time another generation. */
+static void config_interrupts_without_end(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = new_device(test, 0, DRIVER);
+	unsigned long begin = jiffies;
+
+	KUNIT_ASSERT_EQ(test, tvq_device_add(tdev), 0);
+	while (time_before(jiffies, begin + HZ / 2)) {
+		bed->generation++;
+		tvq_config_interrupt(tdev);
+		usleep_range(500, 1000);
+	}
+	flush_delayed_work(&tdev->config_work);
+	KUNIT_EXPECT_GE(test, bed->changes, 2);
+	/* The first and the last do not wait. */
+	KUNIT_EXPECT_LE(test, bed->changes, (jiffies - begin) / (HZ / 10) + 2);
+}
+
+/* The driver has found out, and the device has not said so. */
+static void found_to_need_reset(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = new_device(test, 15, DRIVER);
+
+	KUNIT_ASSERT_EQ(test, tvq_device_add(tdev), 0);
+	bed->status = 15;
+	tvq_device_needs_reset(tdev);
+	settle(tdev);
+	KUNIT_EXPECT_EQ(test, bed->told_status, VIRTIO_CONFIG_S_NEEDS_RESET);
+	KUNIT_EXPECT_EQ(test, bed->changes, 1);
+	KUNIT_EXPECT_EQ(test, bed->fails, 0);
+	KUNIT_EXPECT_EQ(test, bed->quiets, 1);
+	KUNIT_ASSERT_EQ(test, bed->num_commands, 1);
+	KUNIT_EXPECT_EQ(test, bed->commands[0], CMD_RESET);
+	KUNIT_EXPECT_FALSE(test, test_bit(TVQ_DEVICE_NEEDS_RESET, &tdev->flags));
+}
+
 /* BAR 4 alone may have shared memory, and all of its second page is taken. */
 #define BAR_START	0x2000000000ull
 #define BAR_SIZE	0x8000
@@ -811,6 +850,8 @@ static struct kunit_case bus_cases[] = {
 	KUNIT_CASE(config_is_written),
 	KUNIT_CASE(config_after_reset),
 	KUNIT_CASE(config_interrupt),
+	KUNIT_CASE(config_interrupts_without_end),
+	KUNIT_CASE(found_to_need_reset),
 	KUNIT_CASE(shm_is_found),
 	KUNIT_CASE(shm_is_not_there),
 	KUNIT_CASE_PARAM(shm_lie, shm_lie_gen_params),

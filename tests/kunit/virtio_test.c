@@ -583,6 +583,29 @@ static void status_of_driver(struct kunit *test)
 			VIRTIO_CONFIG_S_ACKNOWLEDGE);
 }
 
+/* The device gives back what it never got: nothing else comes out of that queue. */
+static void broken_ring(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct virtqueue *vqs[VQS];
+	struct virtio_device *vdev = plug_all(test, vqs);
+	unsigned int len;
+
+	use_first(vqs[1], 0);
+	KUNIT_EXPECT_PTR_EQ(test, virtqueue_get_buf(vqs[1], &len), NULL);
+	KUNIT_ASSERT_TRUE(test, virtqueue_is_broken(vqs[1]));
+	KUNIT_EXPECT_FALSE(test, virtqueue_is_broken(vqs[0]));
+	fire(vq_irq(bed, 1));
+	KUNIT_ASSERT_TRUE(test, fired(bed));
+	KUNIT_EXPECT_TRUE(test, virtqueue_is_broken(vqs[0]));
+	KUNIT_EXPECT_EQ(test, vdev->config->get_status(vdev),
+			15 | VIRTIO_CONFIG_S_NEEDS_RESET);
+	flush_delayed_work(&bed->tdev->config_work);
+	flush_work(&bed->tdev->quiet_work);
+	KUNIT_EXPECT_EQ(test, bed->count[CMD_RESET], 1);
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_dead(bed->tdev));
+}
+
 /* DEVICE_NEEDS_RESET that was read before a reset is not told behind it. */
 static void status_of_before_reset(struct kunit *test)
 {
@@ -1097,6 +1120,7 @@ static struct kunit_case virtio_cases[] = {
 	KUNIT_CASE(set_config),
 	KUNIT_CASE(generation_moves),
 	KUNIT_CASE(status_of_driver),
+	KUNIT_CASE(broken_ring),
 	KUNIT_CASE(status_of_before_reset),
 	KUNIT_CASE(reset_has_an_end),
 	KUNIT_CASE(bus_name),
