@@ -21,6 +21,9 @@
 /* How often to look whether the function is still there. */
 #define TVQ_PRESENCE_INTERVAL	HZ
 
+/* So many devices may leave DESCRIBE without an answer before a scan ends. */
+#define TVQ_SCAN_LATE_MAX	4
+
 /* For so long a reset of the function waits for who creates or destroys. */
 #define TVQ_FREEZE_WAIT	(10 * HZ)
 
@@ -188,8 +191,9 @@ static struct tvq_device *tvq_mgmt_insert(struct tvq_mgmt *mgmt,
 	return tdev;
 
 err_lie:
-	dev_err(mgmt->parent, "device %llu: features or doorbell can't be true\n",
-		info->id);
+	dev_err_ratelimited(mgmt->parent,
+			    "device %llu: features or doorbell can't be true\n",
+			    info->id);
 err_free:
 	kfree(info->config);
 	kfree(info->vq_size);
@@ -215,8 +219,9 @@ static int tvq_mgmt_publish(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 	int err;
 
 	if (tvq_mgmt_taken(mgmt, tdev, false)) {
-		dev_err(mgmt->parent, "device %llu: a doorbell that is another's\n",
-			tdev->id);
+		dev_err_ratelimited(mgmt->parent,
+				    "device %llu: a doorbell that is another's\n",
+				    tdev->id);
 		return -EPROTO;
 	}
 	err = tvq_device_add(tdev);
@@ -420,6 +425,7 @@ out:
 	tvq_mgmt_leave(mgmt);
 	return err;
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_destroy_device);
 
 /* All that the other side has, by rising id; the caller frees it. */
 static struct tvq_list_entry *tvq_mgmt_list(struct tvq_mgmt *mgmt,
@@ -481,7 +487,7 @@ static int tvq_mgmt_compare(struct tvq_mgmt *mgmt)
 	struct tvq_list_entry *entries;
 	struct tvq_device *tdev;
 	struct tvq_info info;
-	unsigned int count, i;
+	unsigned int count, late = 0, i;
 	unsigned long id;
 	int err;
 
@@ -515,8 +521,20 @@ static int tvq_mgmt_compare(struct tvq_mgmt *mgmt)
 		err = tvq_cmd_describe(mgmt->cmdq, entries[i].id, &info);
 		/* It may have gone since: then it is simply not there. */
 		if (err && err != -ENXIO)
-			dev_err(mgmt->parent, "device %llu: can't be described: %pe\n",
-				entries[i].id, ERR_PTR(err));
+			dev_err_ratelimited(mgmt->parent,
+					    "device %llu: can't be described: %pe\n",
+					    entries[i].id, ERR_PTR(err));
+		/*
+		 * With a list as long as it may be, to wait for each of them would keep
+		 * for days all who create, destroy, or let go of the function.
+		 */
+		if (err == -EIO ||
+		    (err == -ETIMEDOUT && ++late == TVQ_SCAN_LATE_MAX)) {
+			dev_err_ratelimited(mgmt->parent,
+					    "%u devices of the list are left out\n",
+					    count - i);
+			break;
+		}
 		if (err)
 			continue;
 		tdev = tvq_mgmt_insert(mgmt, &info);
@@ -536,8 +554,9 @@ static int tvq_mgmt_scan(struct tvq_mgmt *mgmt)
 
 	err = tvq_mgmt_compare(mgmt);
 	if (err) {
-		dev_err(mgmt->parent, "can't list the managed devices: %pe\n",
-			ERR_PTR(err));
+		dev_err_ratelimited(mgmt->parent,
+				    "can't list the managed devices: %pe\n",
+				    ERR_PTR(err));
 		return err;
 	}
 	xa_for_each_marked(&mgmt->devices, id, tdev, TVQ_MARK_GONE) {
@@ -550,8 +569,8 @@ static int tvq_mgmt_scan(struct tvq_mgmt *mgmt)
 		xa_clear_mark(&mgmt->devices, id, TVQ_MARK_NEW);
 		err = tvq_mgmt_publish(mgmt, tdev);
 		if (err) {
-			dev_err(mgmt->parent, "device %lu: %pe\n", id,
-				ERR_PTR(err));
+			dev_err_ratelimited(mgmt->parent, "device %lu: %pe\n",
+					    id, ERR_PTR(err));
 			tvq_mgmt_erase(mgmt, tdev);
 		}
 	}
@@ -675,6 +694,7 @@ void tvq_mgmt_admin_interrupt(struct tvq_mgmt *mgmt, unsigned int queue)
 {
 	tvq_admin_interrupt(mgmt->admin, queue);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_admin_interrupt);
 
 /**
  * tvq_mgmt_config_interrupt() - the function has announced a change
