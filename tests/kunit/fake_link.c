@@ -12,7 +12,16 @@
 
 #include "fake_link.h"
 
-static void fake_link_push_used(struct fake_link *link, void *tag, u32 used, bool room)
+/**
+ * fake_link_push() - be the device: give something back, from fake_link.answer
+ * @link: the link, locked
+ * @tag: what to return
+ * @used: bytes that the device says it wrote
+ * @room: @tag is that of a command that was not given back before
+ *
+ * Context: Any.
+ */
+void fake_link_push(struct fake_link *link, void *tag, u32 used, bool room)
 {
 	lockdep_assert_held(&link->lock);
 
@@ -47,7 +56,7 @@ static int fake_link_post(void *priv, const void *out, size_t out_len,
 	if (link->answer) {
 		used = link->answer(link, &cmd);
 		if (used >= 0) {
-			fake_link_push_used(link, tag, used, true);
+			fake_link_push(link, tag, used, true);
 			if (!link->shut)
 				schedule_work(&link->irq);
 		}
@@ -201,7 +210,7 @@ bool fake_link_wait(struct fake_link *link, struct fake_cmd *cmd,
 void fake_link_return(struct fake_link *link, const struct fake_cmd *cmd, u32 used)
 {
 	guard(spinlock_irqsave)(&link->lock);
-	fake_link_push_used(link, cmd->tag, used, true);
+	fake_link_push(link, cmd->tag, used, true);
 }
 
 /**
@@ -215,5 +224,5 @@ void fake_link_return(struct fake_link *link, const struct fake_cmd *cmd, u32 us
 void fake_link_stray(struct fake_link *link, void *tag, u32 used)
 {
 	guard(spinlock_irqsave)(&link->lock);
-	fake_link_push_used(link, tag, used, false);
+	fake_link_push(link, tag, used, false);
 }

@@ -106,6 +106,7 @@ void fake_link_shut(struct fake_link *link);
 bool fake_link_take(struct fake_link *link, struct fake_cmd *cmd);
 bool fake_link_wait(struct fake_link *link, struct fake_cmd *cmd,
 		    unsigned int timeout_ms);
+void fake_link_push(struct fake_link *link, void *tag, u32 used, bool room);
 void fake_link_return(struct fake_link *link, const struct fake_cmd *cmd, u32 used);
 void fake_link_stray(struct fake_link *link, void *tag, u32 used);
 
