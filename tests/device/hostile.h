@@ -62,7 +62,7 @@ struct hostile {
 	_Atomic uint64_t seed;
 	_Atomic uint32_t rate;
 	_Atomic uint32_t what;
-	uint32_t runs;
+	_Atomic uint32_t runs;
 	struct hostile_counts count;
 	struct hostile_numbers function;	/* the socket thread's */
 	pthread_t thread;
@@ -90,6 +90,7 @@ int hostile_start(struct hostile *h, struct pci *pci);
 void hostile_stop(struct hostile *h);
 /* For any thread */
 void hostile_set(struct hostile *h, const struct hostile_options *opt);
+bool hostile_was_on(struct hostile *h);
 
 void hostile_queue_init(struct hostile_queue *hq, struct hostile *h, uint64_t device_id,
 			uint16_t index);

@@ -360,11 +360,15 @@ void managed_info(struct mdev *mdev, void *buf)
 void managed_doorbell(struct tvq *tvq, uint64_t slot, uint32_t value, uint32_t len)
 {
 	struct mdev *mdev;
+	uint32_t i;
 
 	pthread_mutex_lock(&tvq->lock);
 	mdev = slot < tvq->opt.devices_max ? tvq->slots[slot] : NULL;
 	if (mdev)
 		mdev_doorbell(mdev, value, len);
+	/* Who knows whose it was meant to be. */
+	for (i = 0; hostile_was_on(&tvq->hostile) && i < tvq->num_devices; i++)
+		mdev_kick(tvq->devices[i]);
 	pthread_mutex_unlock(&tvq->lock);
 }
 
