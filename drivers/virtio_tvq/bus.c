@@ -367,7 +367,8 @@ EXPORT_SYMBOL_GPL(tvq_device_negotiate);
  *
  * A device that refuses is failed: see tvq_device_fail().
  *
- * Context: process, may sleep for memory alone.
+ * Context: process, may sleep for memory alone, until there is some: the virtio core takes
+ * no error.
  * Return: 0, or an error when it could not even be posted.
  */
 int tvq_device_post_status(struct tvq_device *tdev, u8 status)
@@ -379,8 +380,9 @@ int tvq_device_post_status(struct tvq_device *tdev, u8 status)
 		return -EIO;
 	tdev->pristine = false;
 	tvq_device_post_begin(tdev);
-	err = tvq_cmd_post_status(tdev->cmdq, tdev->id, status, GFP_KERNEL,
-				  tvq_device_posted, tdev);
+	err = tvq_cmd_post_status(tdev->cmdq, tdev->id, status,
+				  GFP_KERNEL | __GFP_NOFAIL, tvq_device_posted,
+				  tdev);
 	if (err)
 		tvq_device_post_end(tdev);
 	return tvq_device_check(tdev, err);
@@ -603,9 +605,8 @@ static int tvq_config_refresh(struct tvq_device *tdev, u8 *status)
 	lockdep_assert_held(&tdev->config_lock);
 	if (tvq_device_is_dead(tdev))
 		return -EIO;
-	config = kmalloc_obj(*config);
-	if (!config)
-		return -ENOMEM;
+	/* A change that is announced once must not be missed for want of memory. */
+	config = kmalloc_obj(*config, GFP_KERNEL | __GFP_NOFAIL);
 	err = tvq_cmd_get_config(tdev->cmdq, tdev->id, config);
 	if (err)
 		return tvq_device_check(tdev, err);
@@ -749,9 +750,8 @@ int tvq_config_write(struct tvq_device *tdev, unsigned int offset,
 	struct tvq_config *config __free(kfree) = NULL;
 	int err;
 
-	config = kmalloc_obj(*config);
-	if (!config)
-		return -ENOMEM;
+	/* The virtio core takes no error. */
+	config = kmalloc_obj(*config, GFP_KERNEL | __GFP_NOFAIL);
 	guard(mutex)(&tdev->config_lock);
 	if (!len || offset > tdev->config_len || len > tdev->config_len - offset)
 		return -EINVAL;

@@ -31,6 +31,13 @@
 /* So many devices can be had of one function: what a list may grow to. */
 #define TVQ_DEVICES_MAX		65536u
 
+/*
+ * How to allocate what nobody takes an error for: the virtio core has none for most of
+ * what it asks, and whoever gives a device back counts on it that the device has stopped,
+ * or is gone. All of this is small.
+ */
+#define TVQ_CMD_GFP_SURE	(GFP_KERNEL | __GFP_NOFAIL)
+
 static_assert(sizeof(struct virtio_tvq_hdr) +
 	      sizeof(struct virtio_tvq_msi_range) +
 	      TVQ_CMD_MSI_MAX * sizeof(struct virtio_tvq_msi_entry) <=
@@ -718,9 +725,7 @@ static int tvq_cmd_simple(struct tvq_cmdq *q, u64 id, u16 class, u16 command,
 	int err;
 
 	msg = tvq_cmd_alloc(id, class, command, 0,
-			    status ? sizeof(*status) : 0, GFP_KERNEL);
-	if (!msg)
-		return -ENOMEM;
+			    status ? sizeof(*status) : 0, TVQ_CMD_GFP_SURE);
 	err = tvq_cmd_exec(q, msg, status ? sizeof(*status) : 0, NULL);
 	if (!err && status)
 		memcpy(status, tvq_cmd_in(msg), sizeof(*status));
@@ -798,9 +803,7 @@ int tvq_cmd_negotiate(struct tvq_cmdq *q, u64 id, const u64 *features,
 
 	msg = tvq_cmd_alloc(id, VIRTIO_TVQ_CLASS_DEVICE,
 			    VIRTIO_TVQ_DEVICE_NEGOTIATE, sizeof(*out),
-			    sizeof(*in), GFP_KERNEL);
-	if (!msg)
-		return -ENOMEM;
+			    sizeof(*in), TVQ_CMD_GFP_SURE);
 	out = tvq_cmd_out(msg);
 	for (i = 0; i < VIRTIO_TVQ_FEATURES_U64S; i++)
 		out->features[i] = cpu_to_le64(features[i]);
@@ -892,9 +895,7 @@ int tvq_cmd_get_config(struct tvq_cmdq *q, u64 id, struct tvq_config *config)
 	msg = tvq_cmd_alloc(id, VIRTIO_TVQ_CLASS_DEVICE,
 			    VIRTIO_TVQ_DEVICE_GET_CONFIG, 0,
 			    sizeof(struct virtio_tvq_config) + q->config_max,
-			    GFP_KERNEL);
-	if (!msg)
-		return -ENOMEM;
+			    TVQ_CMD_GFP_SURE);
 	err = tvq_cmd_exec(q, msg, sizeof(struct virtio_tvq_config), NULL);
 	if (!err)
 		err = tvq_config_decode(q, msg, config);
@@ -925,9 +926,7 @@ int tvq_cmd_set_config(struct tvq_cmdq *q, u64 id, u32 offset,
 	msg = tvq_cmd_alloc(id, VIRTIO_TVQ_CLASS_DEVICE,
 			    VIRTIO_TVQ_DEVICE_SET_CONFIG, sizeof(*out) + len,
 			    sizeof(struct virtio_tvq_config) + q->config_max,
-			    GFP_KERNEL);
-	if (!msg)
-		return -ENOMEM;
+			    TVQ_CMD_GFP_SURE);
 	out = tvq_cmd_out(msg);
 	out->offset = cpu_to_le32(offset);
 	out->length = cpu_to_le32(len);
