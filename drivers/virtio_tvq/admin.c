@@ -184,8 +184,9 @@ static int tvq_admin_group(u16 type)
 }
 
 /* A command with its header, room for @out bytes behind it and @in behind the status. */
-static struct tvq_msg *tvq_admin_alloc(const struct tvq_member *member,
-				       u16 opcode, size_t out, size_t in)
+static struct tvq_msg *tvq_admin_alloc_gfp(const struct tvq_member *member,
+					   u16 opcode, size_t out, size_t in,
+					   gfp_t gfp)
 {
 	struct virtio_admin_cmd_status *status;
 	struct virtio_admin_cmd_hdr *hdr;
@@ -196,7 +197,7 @@ static struct tvq_msg *tvq_admin_alloc(const struct tvq_member *member,
 		      TVQ_ADMIN_ALIGN);
 	if (out > TVQ_ADMIN_LEN_MAX || in > TVQ_ADMIN_LEN_MAX)
 		return ERR_PTR(-EMSGSIZE);
-	msg = tvq_msg_alloc(out, in, GFP_KERNEL | __GFP_NOWARN);
+	msg = tvq_msg_alloc(out, in, gfp);
 	if (!msg)
 		return ERR_PTR(-ENOMEM);
 	hdr = msg->out;
@@ -207,6 +208,13 @@ static struct tvq_msg *tvq_admin_alloc(const struct tvq_member *member,
 	status = msg->in;
 	status->status = cpu_to_le16(U16_MAX);
 	return msg;
+}
+
+static struct tvq_msg *tvq_admin_alloc(const struct tvq_member *member,
+				       u16 opcode, size_t out, size_t in)
+{
+	return tvq_admin_alloc_gfp(member, opcode, out, in,
+				   GFP_KERNEL | __GFP_NOWARN);
 }
 
 static void *tvq_admin_out(struct tvq_msg *msg)
@@ -1322,8 +1330,10 @@ int tvq_admin_mode_set(struct tvq_admin *admin,
 	struct tvq_msg *msg;
 	int err;
 
-	msg = tvq_admin_alloc(member, VIRTIO_ADMIN_CMD_DEV_MODE_SET,
-			      sizeof(*out), 0);
+	/* Who lets a device go on is about to wait for it. */
+	msg = tvq_admin_alloc_gfp(member, VIRTIO_ADMIN_CMD_DEV_MODE_SET,
+				  sizeof(*out), 0, GFP_KERNEL |
+				  (stopped ? __GFP_NOWARN : __GFP_NOFAIL));
 	if (IS_ERR(msg))
 		return PTR_ERR(msg);
 	out = tvq_admin_out(msg);
