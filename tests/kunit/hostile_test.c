@@ -1251,6 +1251,80 @@ static const struct tvq_mgmt_ops mgmt_ops = {
 	.num_vfs = no_vfs,
 };
 
+/* Two devices never have the same doorbell, and none has one that is not ours. */
+static void check_devices(struct kunit *test, struct mgmt_bed *bed)
+{
+	u8 *page[DOORBELLS] = { };
+	struct tvq_device *tdev;
+	unsigned long id, i;
+
+	xa_lock(&bed->mgmt->devices);
+	xa_for_each(&bed->mgmt->devices, id, tdev) {
+		if (!tdev->doorbell || !test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags) ||
+		    test_bit(TVQ_DEVICE_LEAVING, &tdev->flags))
+			continue;
+		i = (u8 __force *)tdev->doorbell - bed->doorbells;
+		KUNIT_EXPECT_EQ(test, i % VIRTIO_TVQ_DOORBELL_SIZE, 0);
+		i /= VIRTIO_TVQ_DOORBELL_SIZE;
+		KUNIT_EXPECT_LT(test, i, DOORBELLS);
+		if (i >= DOORBELLS)
+			continue;
+		KUNIT_EXPECT_PTR_EQ(test, page[i], NULL);
+		page[i] = (u8 __force *)tdev->doorbell;
+	}
+	xa_unlock(&bed->mgmt->devices);
+}
+
+/* What the PCI function does in a reset. */
+static void mgmt_reset(struct kunit *test, struct mgmt_bed *bed)
+{
+	int err;
+
+	KUNIT_EXPECT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	tvq_mgmt_link_down(bed->mgmt);
+	liar_reset(bed->liar);
+	liar_reset(bed->admin_liar);
+	err = tvq_mgmt_link_up(bed->mgmt);
+	if (err)
+		tvq_mgmt_link_down(bed->mgmt);
+	tvq_mgmt_thaw(bed->mgmt, err);
+}
+
+static void mgmt_step(struct kunit *test, struct mgmt_bed *bed)
+{
+	struct tvq_create create = { .type = TYPE };
+	struct tvq_limits limits;
+
+	switch (below(&bed->state, 8)) {
+	case 0:
+	case 1:
+		tvq_mgmt_create_device(bed->mgmt, &create);
+		break;
+	case 2:
+	case 3:
+		tvq_mgmt_destroy_device(bed->mgmt, bed->liar->first +
+					below(&bed->state, DOORBELLS), NULL);
+		break;
+	case 4:
+		tvq_mgmt_config_interrupt(bed->mgmt);
+		flush_work(&bed->mgmt->scan_work);
+		break;
+	case 5:
+		tvq_mgmt_config_interrupt(bed->mgmt);
+		break;
+	case 6:
+		tvq_mgmt_limits(bed->mgmt, &limits);
+		break;
+	default:
+		if (!below(&bed->state, 4))
+			mgmt_reset(test, bed);
+		break;
+	}
+	check_devices(test, bed);
+	if (READ_ONCE(bed->mgmt->failed) || tvq_cmdq_is_broken(bed->mgmt->cmdq))
+		mgmt_reset(test, bed);
+}
+
 static struct irq_domain *some_domain(void)
 {
 	struct irq_domain *domain = NULL;
@@ -1328,6 +1402,39 @@ static void settle(struct mgmt_bed *bed)
 	flush_work(&bed->mgmt->scan_work);
 }
 
+static void managed_devices(struct kunit *test)
+{
+	struct mgmt_bed *bed = mgmt_begin(test, seed_of(test, 0));
+	struct tvq_create create = { .type = TYPE };
+	int bound;
+
+	bed->liar->honest = false;
+	bed->admin_liar->honest = false;
+	while (bed->liar->replies < hostile_replies / 16)
+		mgmt_step(test, bed);
+
+	/* When it ends, everything works, whatever was said before. */
+	bed->liar->honest = true;
+	bed->admin_liar->honest = true;
+	bed->liar->first = bed->liar->last + 1;
+	mgmt_reset(test, bed);
+	settle(bed);
+	KUNIT_EXPECT_TRUE(test, xa_empty(&bed->mgmt->devices));
+	KUNIT_EXPECT_FALSE(test, bed->mgmt->failed);
+	KUNIT_EXPECT_EQ(test, atomic_read(&bed->bound), atomic_read(&bed->removes));
+	bound = atomic_read(&bed->bound);
+	KUNIT_EXPECT_EQ(test, tvq_mgmt_create_device(bed->mgmt, &create), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&bed->bound), bound + 1);
+	KUNIT_EXPECT_EQ(test, tvq_mgmt_destroy_device(bed->mgmt, bed->liar->last, NULL), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&bed->removes), bound + 1);
+
+	kunit_info(test, "%d times bound, of %d", bound, atomic_read(&bed->probes) - 1);
+	liar_tell(test, "transport virtqueue", bed->liar);
+	liar_tell(test, "admin virtqueue", bed->admin_liar);
+	KUNIT_EXPECT_GT(test, bound, 8);
+	mgmt_end(bed);
+}
+
 /* It lists what it does not describe, and answers everything else. */
 static void list_of_the_silent(struct kunit *test)
 {
@@ -1354,6 +1461,7 @@ static struct kunit_case hostile_cases[] = {
 	KUNIT_CASE_PARAM_ATTR(commands, seed_gen_params, { .speed = KUNIT_SPEED_SLOW }),
 	KUNIT_CASE_PARAM_ATTR(admin_commands, seed_gen_params, { .speed = KUNIT_SPEED_SLOW }),
 	KUNIT_CASE(list_of_the_silent),
+	KUNIT_CASE_SLOW(managed_devices),
 	{}
 };
 
