@@ -24,6 +24,9 @@
 /* So many devices may leave DESCRIBE without an answer before a scan ends. */
 #define TVQ_SCAN_LATE_MAX	4
 
+/* How long to wait for memory that a scan lacked. */
+#define TVQ_SCAN_RETRY		(HZ / 10)
+
 /* For so long a reset of the function waits for who creates or destroys. */
 #define TVQ_FREEZE_WAIT	(10 * HZ)
 
@@ -333,7 +336,7 @@ static int tvq_mgmt_do_create(struct tvq_mgmt *mgmt,
 	 */
 	if (tvq_mgmt_taken(mgmt, tdev, true)) {
 		tvq_mgmt_config_interrupt(mgmt);
-		flush_work(&mgmt->scan_work);
+		flush_delayed_work(&mgmt->scan_work);
 	}
 	/* Others may take it off the bus as soon as it is published. */
 	get_device(&tdev->dev);
@@ -482,7 +485,7 @@ static int tvq_list_cmp(const void *key, const void *elt)
 #define TVQ_MARK_NEW	XA_MARK_1
 #define TVQ_MARK_GONE	XA_MARK_2
 
-static int tvq_mgmt_compare(struct tvq_mgmt *mgmt)
+static int tvq_mgmt_compare(struct tvq_mgmt *mgmt, bool *again)
 {
 	struct tvq_list_entry *entries;
 	struct tvq_device *tdev;
@@ -535,28 +538,35 @@ static int tvq_mgmt_compare(struct tvq_mgmt *mgmt)
 					    count - i);
 			break;
 		}
-		if (err)
-			continue;
-		tdev = tvq_mgmt_insert(mgmt, &info);
-		if (!IS_ERR(tdev))
+		if (!err) {
+			tdev = tvq_mgmt_insert(mgmt, &info);
+			err = PTR_ERR_OR_ZERO(tdev);
+		}
+		if (!err)
 			xa_set_mark(&mgmt->devices, tdev->id, TVQ_MARK_NEW);
+		else if (err == -ENOMEM)
+			*again = true;
 	}
 	kfree(entries);
 	return 0;
 }
 
-/* Bring the bus in line with the device's list. */
-static int tvq_mgmt_scan(struct tvq_mgmt *mgmt)
+/*
+ * Bring the bus in line with the device's list. *@again is set when memory was lacking:
+ * nobody announces a second time what was missed.
+ */
+static int tvq_mgmt_scan(struct tvq_mgmt *mgmt, bool *again)
 {
 	struct tvq_device *tdev;
 	unsigned long id;
 	int err;
 
-	err = tvq_mgmt_compare(mgmt);
+	err = tvq_mgmt_compare(mgmt, again);
 	if (err) {
 		dev_err_ratelimited(mgmt->parent,
 				    "can't list the managed devices: %pe\n",
 				    ERR_PTR(err));
+		*again = err == -ENOMEM;
 		return err;
 	}
 	xa_for_each_marked(&mgmt->devices, id, tdev, TVQ_MARK_GONE) {
@@ -572,6 +582,8 @@ static int tvq_mgmt_scan(struct tvq_mgmt *mgmt)
 			dev_err_ratelimited(mgmt->parent, "device %lu: %pe\n",
 					    id, ERR_PTR(err));
 			tvq_mgmt_erase(mgmt, tdev);
+			if (err == -ENOMEM)
+				*again = true;
 		}
 	}
 	return 0;
@@ -579,13 +591,19 @@ static int tvq_mgmt_scan(struct tvq_mgmt *mgmt)
 
 static void tvq_mgmt_scan_work(struct work_struct *work)
 {
-	struct tvq_mgmt *mgmt = container_of(work, struct tvq_mgmt, scan_work);
+	struct tvq_mgmt *mgmt = container_of(to_delayed_work(work),
+					     struct tvq_mgmt, scan_work);
+	bool again = false;
 
 	tvq_mgmt_enter(mgmt);
 	if (mgmt->ops->needs_reset(mgmt->link))
 		tvq_mgmt_fail(mgmt, "the management device needs a reset");
-	mgmt->scan_err = tvq_mgmt_scan(mgmt);
+	mgmt->scan_err = tvq_mgmt_scan(mgmt, &again);
 	tvq_mgmt_leave(mgmt);
+	/* Sooner, if a change is announced. */
+	if (again)
+		queue_delayed_work(system_freezable_wq, &mgmt->scan_work,
+				   TVQ_SCAN_RETRY);
 }
 
 /**
@@ -705,7 +723,7 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_admin_interrupt);
 void tvq_mgmt_config_interrupt(struct tvq_mgmt *mgmt)
 {
 	/* Freezable: devices neither come nor go while the system falls asleep. */
-	queue_work(system_freezable_wq, &mgmt->scan_work);
+	mod_delayed_work(system_freezable_wq, &mgmt->scan_work, 0);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_config_interrupt);
 
@@ -743,7 +761,7 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 	spin_lock_init(&mgmt->gate_lock);
 	init_waitqueue_head(&mgmt->gate_queue);
 	xa_init(&mgmt->devices);
-	INIT_WORK(&mgmt->scan_work, tvq_mgmt_scan_work);
+	INIT_DELAYED_WORK(&mgmt->scan_work, tvq_mgmt_scan_work);
 	INIT_DELAYED_WORK(&mgmt->presence_work, tvq_mgmt_presence_work);
 
 	mgmt->index = ida_alloc(&tvq_mgmt_ida, GFP_KERNEL);
@@ -839,7 +857,7 @@ int tvq_mgmt_start(struct tvq_mgmt *mgmt)
 	tvq_mgmt_watch(mgmt);
 	/* By the work, since the device may announce a change right now. */
 	tvq_mgmt_config_interrupt(mgmt);
-	flush_work(&mgmt->scan_work);
+	flush_delayed_work(&mgmt->scan_work);
 	return mgmt->scan_err;
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_start);
@@ -1095,10 +1113,10 @@ void tvq_mgmt_stop(struct tvq_mgmt *mgmt)
 	/* Waits for whoever is writing to create or destroy. */
 	if (open)
 		sysfs_remove_group(&mgmt->kobj, &tvq_mgmt_group);
-	cancel_work_sync(&mgmt->scan_work);
+	cancel_delayed_work_sync(&mgmt->scan_work);
 	flush_workqueue(mgmt->leave_wq);
 	/* It may have asked for another one. */
-	cancel_work_sync(&mgmt->scan_work);
+	cancel_delayed_work_sync(&mgmt->scan_work);
 	xa_for_each(&mgmt->devices, id, tdev) {
 		set_bit(TVQ_DEVICE_LEAVING, &tdev->flags);
 		tvq_mgmt_unlink(mgmt, tdev);
@@ -1118,7 +1136,7 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_stop);
  */
 void tvq_mgmt_destroy(struct tvq_mgmt *mgmt)
 {
-	cancel_work_sync(&mgmt->scan_work);
+	cancel_delayed_work_sync(&mgmt->scan_work);
 	WARN_ON(!xa_empty(&mgmt->devices));
 	tvq_debugfs_remove_mgmt(mgmt);
 	kobject_put(mgmt->by_name);

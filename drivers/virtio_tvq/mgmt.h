@@ -83,7 +83,7 @@ struct tvq_mgmt {
 	bool frozen;
 	unsigned int busy;
 	wait_queue_head_t gate_queue;
-	struct work_struct scan_work;
+	struct delayed_work scan_work;
 	int scan_err;
 	bool parts;
 	bool failed;

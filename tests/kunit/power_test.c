@@ -86,6 +86,7 @@ struct one {
  * @absent: the function is away
  * @cut_offs: how often the function was cut off
  * @mute: no command is answered
+ * @no_memory: the next LIST (bit 0) and DESCRIBE (bit 1) are refused for want of memory
  * @limits_refused: LIMITS is
  * @features_refused: NEGOTIATE gives no FEATURES_OK
  * @wrong_features: bits of an offer that are not as they should be
@@ -108,6 +109,7 @@ struct bed {
 	bool absent;
 	unsigned int cut_offs;
 	bool mute;
+	unsigned long no_memory;
 	bool limits_refused;
 	bool features_refused;
 	u64 wrong_features;
@@ -125,11 +127,16 @@ static struct bed *the_bed;
 
 #define CMD(class, command)	((class) << 8 | (command))
 
-static int refuse(const struct fake_cmd *cmd)
+static int refuse_with(const struct fake_cmd *cmd, u16 status)
 {
 	*(__le32 *)cmd->in = cpu_to_le32(VIRTIO_TVQ_ERR);
-	*(__le16 *)(cmd->in + sizeof(__le32)) = cpu_to_le16(VIRTIO_TVQ_STATUS_ENXIO);
+	*(__le16 *)(cmd->in + sizeof(__le32)) = cpu_to_le16(status);
 	return 8;
+}
+
+static int refuse(const struct fake_cmd *cmd)
+{
+	return refuse_with(cmd, VIRTIO_TVQ_STATUS_ENXIO);
 }
 
 static int put_limits(u8 *in)
@@ -198,6 +205,9 @@ static int answer(struct fake_link *link, const struct fake_cmd *cmd)
 	memset(cmd->in, 0, cmd->in_len);
 	if (id > NEW || (id && !bed->one[id].exists))
 		return refuse(cmd);
+	if ((which == CMD(0, 2) && test_and_clear_bit(0, &bed->no_memory)) ||
+	    (which == CMD(1, 0) && test_and_clear_bit(1, &bed->no_memory)))
+		return refuse_with(cmd, VIRTIO_TVQ_STATUS_ENOMEM);
 	switch (which) {
 	case CMD(0, 1):
 		return bed->limits_refused ? refuse(cmd) : put_limits(in);
@@ -536,10 +546,10 @@ static void settle(struct bed *bed)
 
 	xa_for_each(&bed->mgmt->devices, id, tdev)
 		flush_work(&tdev->recover_work);
-	flush_work(&bed->mgmt->scan_work);
+	flush_delayed_work(&bed->mgmt->scan_work);
 	/* A device that goes may make room for another one with its id. */
 	flush_workqueue(bed->mgmt->leave_wq);
-	flush_work(&bed->mgmt->scan_work);
+	flush_delayed_work(&bed->mgmt->scan_work);
 }
 
 static void sleeps(struct kunit *test)
@@ -733,7 +743,7 @@ static void changed_meanwhile(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
 	/* The old one goes with the first scan, the new one comes with the second. */
 	settle(bed);
-	flush_work(&bed->mgmt->scan_work);
+	flush_delayed_work(&bed->mgmt->scan_work);
 	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 1);
 	KUNIT_EXPECT_EQ(test, bed->one[2].probes, 2);
 	expect_runs(test, 2);
@@ -953,7 +963,7 @@ static void wrong_devices(struct kunit *test)
 		KUNIT_EXPECT_FALSE(test, bed->one[NEW].exists);
 		bed->wrong_type = 0;
 	}
-	flush_work(&bed->mgmt->scan_work);
+	flush_delayed_work(&bed->mgmt->scan_work);
 	KUNIT_EXPECT_EQ(test, bed->one[NEW].probes, 0);
 	KUNIT_EXPECT_EQ(test, tvq_mgmt_create_device(bed->mgmt, &creates[0]), 0);
 	expect_runs(test, NEW);
@@ -970,7 +980,7 @@ static void wrong_answer(struct kunit *test)
 
 	bed->wrong_used = true;
 	KUNIT_EXPECT_EQ(test, tvq_mgmt_create_device(bed->mgmt, &create), -EPROTO);
-	flush_work(&bed->mgmt->scan_work);
+	flush_delayed_work(&bed->mgmt->scan_work);
 	expect_runs(test, NEW);
 }
 
@@ -1005,7 +1015,7 @@ static void leaves_slowly(struct kunit *test)
 	bed->one[2].exists = false;
 	bed->one[NEW].exists = true;
 	tvq_mgmt_config_interrupt(bed->mgmt);
-	flush_work(&bed->mgmt->scan_work);
+	flush_delayed_work(&bed->mgmt->scan_work);
 	KUNIT_EXPECT_NOT_NULL(test, device(bed, 2));
 	KUNIT_ASSERT_NOT_NULL(test, device(bed, NEW));
 	KUNIT_EXPECT_EQ(test, bed->one[NEW].probes, 1);
@@ -1403,7 +1413,7 @@ static void admin_stopped_leaves_slowly(struct kunit *test)
 	bed->one[2].stuck = &go;
 	bed->one[2].exists = false;
 	tvq_mgmt_config_interrupt(bed->mgmt);
-	flush_work(&bed->mgmt->scan_work);
+	flush_delayed_work(&bed->mgmt->scan_work);
 	KUNIT_ASSERT_NOT_NULL(test, device(bed, 2));
 	/* Its id may be that of another device by now. */
 	KUNIT_EXPECT_EQ(test, get_member(bed, 2), -ENODEV);
@@ -1416,6 +1426,24 @@ static void admin_stopped_leaves_slowly(struct kunit *test)
 	settle(bed);
 	KUNIT_EXPECT_NULL(test, device(bed, 2));
 	bed->one[2].stuck = NULL;
+}
+
+/* A new device is announced once, and twice there is no memory to look for it. */
+static void scan_lacks_memory(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	unsigned int i;
+
+	bed->one[NEW].exists = true;
+	bed->no_memory = 3;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	for (i = 0; i < 100 && !device(bed, NEW); i++) {
+		msleep(20);
+		flush_delayed_work(&bed->mgmt->scan_work);
+	}
+	KUNIT_EXPECT_EQ(test, bed->no_memory, 0);
+	flush_delayed_work(&bed->mgmt->scan_work);
+	expect_runs(test, NEW);
 }
 
 static struct kunit_case power_cases[] = {
@@ -1451,6 +1479,7 @@ static struct kunit_case power_cases[] = {
 	KUNIT_CASE(wrong_offers),
 	KUNIT_CASE(wrong_devices),
 	KUNIT_CASE(wrong_answer),
+	KUNIT_CASE(scan_lacks_memory),
 	KUNIT_CASE_SLOW(busy),
 	{}
 };
