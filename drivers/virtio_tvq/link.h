@@ -12,9 +12,9 @@
  * @post: make one command available to the device: @out_len bytes at @out for
  *	it to read, @in_len bytes at @in for it to write, both from kmalloc().
  *	@tag, never NULL, comes back from @poll. Return 0, -ENOSPC when the ring
- *	is full (the engine waits for a completion), -EIO when the ring is broken,
- *	and so is the queue from then on, or another negative error, with which the
- *	command fails.
+ *	is full (the engine waits for a completion), -ENOMEM for want of memory or
+ *	a mapping (it tries again soon), -EIO when the ring is broken, and so is the
+ *	queue from then on, or another negative error, with which the command fails.
  * @poll: take one command that the device has finished. Return its tag and
  *	in @used the number of bytes that the device says it wrote; or NULL when
  *	there is none: then the link makes sure that the next one interrupts; or

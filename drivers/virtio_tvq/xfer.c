@@ -70,6 +70,9 @@
 #define TVQ_TAG_SLOT		GENMASK(15, 0)
 #define TVQ_TAG_GENERATION	BIT(16)
 
+/* How long to wait for memory or a mapping that the link lacked. */
+#define TVQ_POST_RETRY_MS	10
+
 /* The most completions taken in one go, with interrupts disabled. */
 #define TVQ_BATCH		64U
 
@@ -231,6 +234,23 @@ static void tvq_msg_finish(struct tvq_xfer *x, struct tvq_msg *msg, int err,
 	list_move_tail(&msg->node, &batch->done);
 }
 
+/* Have the deadlines looked at when this one passes. */
+static void tvq_xfer_arm(struct tvq_xfer *x, ktime_t deadline)
+{
+	s64 ns;
+
+	lockdep_assert_held(&x->lock);
+
+	if (x->armed && !ktime_before(deadline, x->deadline_at))
+		return;
+	x->armed = true;
+	x->deadline_at = deadline;
+	ns = ktime_to_ns(ktime_sub(deadline, ktime_get()));
+	/* The present jiffy has partly passed. */
+	mod_delayed_work(x->wq, &x->deadline, ns > 0 ? nsecs_to_jiffies(ns) + 1 : 0);
+}
+
+/* -ENOSPC: it has to wait. */
 static int tvq_slot_post(struct tvq_xfer *x, struct tvq_msg *msg)
 {
 	struct tvq_slot *slot;
@@ -248,6 +268,11 @@ static int tvq_slot_post(struct tvq_xfer *x, struct tvq_msg *msg)
 	if (err == -EIO && !x->why) {
 		x->why = "the ring is broken";
 		mod_delayed_work(x->wq, &x->deadline, 0);
+	}
+	if (err == -ENOMEM) {
+		/* Nothing may be under way whose completion would tell. */
+		tvq_xfer_arm(x, ktime_add_ms(ktime_get(), TVQ_POST_RETRY_MS));
+		return -ENOSPC;
 	}
 	if (err)
 		return err;
@@ -445,22 +470,6 @@ static void tvq_xfer_finish(struct tvq_xfer *x, struct tvq_batch *batch)
 		if (x->params.broken)
 			schedule_work(&x->broken_work);
 	}
-}
-
-/* Have the deadlines looked at when this one passes. */
-static void tvq_xfer_arm(struct tvq_xfer *x, ktime_t deadline)
-{
-	s64 ns;
-
-	lockdep_assert_held(&x->lock);
-
-	if (x->armed && !ktime_before(deadline, x->deadline_at))
-		return;
-	x->armed = true;
-	x->deadline_at = deadline;
-	ns = ktime_to_ns(ktime_sub(deadline, ktime_get()));
-	/* The present jiffy has partly passed. */
-	mod_delayed_work(x->wq, &x->deadline, ns > 0 ? nsecs_to_jiffies(ns) + 1 : 0);
 }
 
 static void tvq_xfer_start(struct tvq_xfer *x, struct tvq_msg *msg)
@@ -720,7 +729,8 @@ unlock:
  * @msg: the message
  *
  * Messages are given to the link in the order in which they are submitted. Where
- * the ring has no room, the message waits for it, with its deadline running.
+ * the ring has no room, or the link no memory, the message waits for it, with its
+ * deadline running.
  *
  * When this returns 0, tvq_msg.done is called once, and perhaps before this
  * returns; the calls come in the order in which the results were found, as far

@@ -960,8 +960,8 @@ static void post_refused(struct kunit *test)
 	const struct tvq_msi msi = { };
 	struct bed *bed = start(test, LONG_MS);
 
-	bed->link->post_err = -ENOMEM;
-	KUNIT_EXPECT_EQ(test, tvq_cmd_post_notify(bed->q, ID, 0, on_posted, bed), -ENOMEM);
+	bed->link->post_err = -EINVAL;
+	KUNIT_EXPECT_EQ(test, tvq_cmd_post_notify(bed->q, ID, 0, on_posted, bed), -EINVAL);
 	tvq_cmdq_break(bed->q);
 	KUNIT_EXPECT_EQ(test, tvq_cmd_post_notify(bed->q, ID, 0, on_posted, bed), -EIO);
 	KUNIT_EXPECT_EQ(test, tvq_cmd_post_status(bed->q, ID, 1, GFP_KERNEL, on_posted, bed), -EIO);

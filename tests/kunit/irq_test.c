@@ -359,7 +359,7 @@ static void post_fails(struct kunit *test)
 	struct fake_cmd cmd;
 
 	scoped_guard(spinlock_irqsave, &bed->link->lock)
-		bed->link->post_err = -ENOMEM;
+		bed->link->post_err = -EAGAIN;
 	tvq_irqs_set_message(bed->irqs, 3, ADDRESS(9), DATA(9));
 	expect_quiet(test, bed);
 	/*
@@ -484,7 +484,7 @@ static void stop_while_retrying(struct kunit *test)
 	struct bed *bed = start_live(test, VECTORS, LONG_MS);
 
 	scoped_guard(spinlock_irqsave, &bed->link->lock)
-		bed->link->post_err = -ENOMEM;
+		bed->link->post_err = -EAGAIN;
 	tvq_irqs_set_masked(bed->irqs, 1, true);
 	msleep(QUIET_MS);
 	tvq_irqs_destroy(bed->irqs);

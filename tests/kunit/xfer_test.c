@@ -604,8 +604,8 @@ static void post_fails(struct kunit *test)
 	struct record *rec = make(test, bed, 0);
 	struct fake_cmd cmd;
 
-	bed->link->post_err = -ENOMEM;
-	KUNIT_EXPECT_EQ(test, tvq_xfer_submit(bed->x, rec->msg), -ENOMEM);
+	bed->link->post_err = -EINVAL;
+	KUNIT_EXPECT_EQ(test, tvq_xfer_submit(bed->x, rec->msg), -EINVAL);
 	expect_refs(test, rec, 1);
 	expect_stats(test, bed, 0, 0, 0);
 
@@ -627,13 +627,55 @@ static void post_fails_later(struct kunit *test)
 	for (i = 0; i < 3; i++)
 		rec[i] = send(test, bed, 0);
 	take(test, bed, rec[0], &cmd);
-	bed->link->post_err = -ENOMEM;
+	bed->link->post_err = -EINVAL;
 	answer(bed, &cmd, 4);
 	expect_result(test, rec[0], 0);
-	expect_result(test, rec[1], -ENOMEM);
-	expect_result(test, rec[2], -ENOMEM);
+	expect_result(test, rec[1], -EINVAL);
+	expect_result(test, rec[2], -EINVAL);
 	expect_refs(test, rec[2], 1);
 	expect_stats(test, bed, 0, 0, 0);
+	expect_whole(test, bed);
+}
+
+/* For want of memory: it is tried again, though nothing is under way. */
+static void post_lacks_memory(struct kunit *test)
+{
+	struct bed *bed = start(test, 4, LONG_MS);
+	struct record *rec[2];
+	struct fake_cmd cmd;
+	int i;
+
+	scoped_guard(spinlock_irqsave, &bed->link->lock)
+		bed->link->post_err = -ENOMEM;
+	for (i = 0; i < 2; i++)
+		rec[i] = send(test, bed, 0);
+	msleep(SHORT_MS);
+	expect_stats(test, bed, 0, 2, 0);
+	scoped_guard(spinlock_irqsave, &bed->link->lock)
+		bed->link->post_err = 0;
+	for (i = 0; i < 2; i++) {
+		KUNIT_ASSERT_TRUE(test, fake_link_wait(bed->link, &cmd, WAIT_MS));
+		KUNIT_EXPECT_EQ(test, get_unaligned_le32(cmd.out), rec[i]->id);
+		answer(bed, &cmd, 4);
+		expect_result(test, rec[i], 0);
+	}
+	expect_stats(test, bed, 0, 0, 0);
+}
+
+/* And there is none until its deadline: the device has not seen it. */
+static void post_lacks_memory_too_long(struct kunit *test)
+{
+	struct bed *bed = start(test, 4, LONG_MS);
+	struct record *late;
+
+	scoped_guard(spinlock_irqsave, &bed->link->lock)
+		bed->link->post_err = -ENOMEM;
+	late = send(test, bed, SHORT_MS);
+	expect_result(test, late, -ETIMEDOUT);
+	KUNIT_EXPECT_EQ(test, bed->link->posts, 0);
+	expect_stats(test, bed, 0, 0, 0);
+	scoped_guard(spinlock_irqsave, &bed->link->lock)
+		bed->link->post_err = 0;
 	expect_whole(test, bed);
 }
 
@@ -1426,6 +1468,8 @@ static struct kunit_case xfer_cases[] = {
 	KUNIT_CASE(waiting_too_long),
 	KUNIT_CASE(post_fails),
 	KUNIT_CASE(post_fails_later),
+	KUNIT_CASE(post_lacks_memory),
+	KUNIT_CASE(post_lacks_memory_too_long),
 	KUNIT_CASE(submit_twice),
 	KUNIT_CASE(submit_from_done),
 	KUNIT_CASE(from_hardirq),
