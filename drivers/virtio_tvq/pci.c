@@ -5,6 +5,7 @@
  * vectors.
  */
 #include <linux/delay.h>
+#include <linux/error-injection.h>
 #include <linux/interrupt.h>
 #include <linux/iopoll.h>
 #include <linux/module.h>
@@ -122,6 +123,9 @@ static int tvq_pci_post(void *link, const void *out, size_t out_len, void *in,
 	virtqueue_kick(q->vq);
 	return 0;
 }
+
+/* A mapping that fails, or a broken ring, cannot be had in another way. */
+ALLOW_ERROR_INJECTION(tvq_pci_post, ERRNO);
 
 static void *tvq_pci_poll(void *link, u32 *used)
 {
