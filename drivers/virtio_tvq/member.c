@@ -4,6 +4,7 @@
  * of groups, their device parts, their mode, and what can be provisioned.
  */
 #include <linux/bitmap.h>
+#include <linux/delay.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/virtio_tvq.h>
@@ -18,6 +19,10 @@
  */
 #define TVQ_PARTS_OBJECTS	{ 1, 1 }	/* struct virtio_dev_parts_cap */
 #define TVQ_PARTS_OBJ_LEN	8	/* struct virtio_resource_obj_dev_parts */
+
+/* How often, and how many milliseconds apart, memory is asked for to describe a device. */
+#define TVQ_MEMBER_DESCRIBE_TRIES	10
+#define TVQ_MEMBER_DESCRIBE_MS		20
 
 /* Tell the device that we get and set parts, if it can. */
 static int tvq_member_start_parts(struct tvq_mgmt *mgmt)
@@ -232,6 +237,7 @@ static int tvq_member_provision(struct tvq_device *tdev, u16 attribute,
 				const union tvq_member_value *value)
 {
 	const struct tvq_member member = tvq_member_of(tdev);
+	unsigned int tries;
 	int err;
 
 	device_lock_assert(&tdev->dev);
@@ -247,7 +253,13 @@ static int tvq_member_provision(struct tvq_device *tdev, u16 attribute,
 					   attribute, value);
 	if (err)
 		return err;
-	err = tvq_mgmt_redescribe(tdev->mgmt, tdev);
+	/* It has changed: that there is no memory just now must not be its end. */
+	for (tries = TVQ_MEMBER_DESCRIBE_TRIES; tries; tries--) {
+		err = tvq_mgmt_redescribe(tdev->mgmt, tdev);
+		if (err != -ENOMEM)
+			break;
+		msleep(TVQ_MEMBER_DESCRIBE_MS);
+	}
 	if (err) {
 		dev_err(&tdev->dev, "has changed and can't be described: %pe\n",
 			ERR_PTR(err));

@@ -46,6 +46,7 @@
  * @member: the member of the last command
  * @data: the first bytes of the last command's data
  * @vqs: how many queues DESCRIBE says
+ * @no_memory: so many DESCRIBEs are refused for want of memory
  * @mute: nothing is answered
  * @first: a command that follows now is the first one after a reset
  * @after: the first one after a reset
@@ -68,6 +69,7 @@ struct bed {
 	u64 member;
 	u8 data[32];
 	u8 vqs;
+	unsigned int no_memory;
 	bool mute;
 	bool first;
 	u32 after;
@@ -159,6 +161,12 @@ static int answer(struct fake_link *link, const struct fake_cmd *cmd)
 		limits->command_in_max = cpu_to_le32(4096);
 		return sizeof(__le32) + sizeof(*limits);
 	case 0x0100:
+		if (bed->no_memory) {
+			bed->no_memory--;
+			put_unaligned_le32(VIRTIO_TVQ_ERR, cmd->in);
+			put_unaligned_le16(VIRTIO_TVQ_STATUS_ENOMEM, in);
+			return sizeof(__le32) + sizeof(struct virtio_tvq_error);
+		}
 		info->device_id = cpu_to_le64(ID);
 		info->type = cpu_to_le32(99);
 		info->features[0] = cpu_to_le64(0x300000000ull);
@@ -747,6 +755,11 @@ static void provision(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, tvq_member_set(tdev, VIRTIO_TVQ_MEMBER_VQS, &value),
 			-ENOSPC);
 	KUNIT_EXPECT_EQ(test, tdev->num_vqs, 3);
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_dead(tdev));
+	/* Set, and no memory, twice, to describe it. */
+	bed->no_memory = 2;
+	KUNIT_EXPECT_EQ(test, tvq_member_set(tdev, VIRTIO_TVQ_MEMBER_VQS, &value), 0);
+	KUNIT_EXPECT_EQ(test, tdev->num_vqs, 4);
 	KUNIT_EXPECT_FALSE(test, tvq_device_is_dead(tdev));
 	/* Set, and then a description that can't be true: nobody may bind to that. */
 	bed->vqs = 5;
