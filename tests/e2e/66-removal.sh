@@ -1,0 +1,278 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
+# vm: --devices 2
+# kernels: debug
+# timeout: 150
+#
+# The function goes away in each phase of its life: its process is killed, it is
+# unplugged, it or the port above it is removed by sysfs. Whoever uses it is done within
+# bounds, the driver lets go of it, nothing stays behind, and when it is back it works.
+# The other function goes on all the time. 61-death and 62-dead-disk have what becomes of
+# each kind of user, this has the phases.
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+[ -d /sys/kernel/debug/irq ] || mount -t debugfs none /sys/kernel/debug
+phases=0
+pids=()
+trap 'rm -f /run/io; kill "${pids[@]}" 2>/dev/null || true' EXIT
+
+# counts: what there is of all that a function has
+counts()
+{
+	local list=(/sys/kernel/irq/* /sys/bus/virtio/devices/* /sys/block/* /sys/class/net/*)
+
+	echo "irqs and devices: ${#list[@]}"
+	cat /sys/kernel/debug/dma-api/num_free_entries
+	ls /sys/kernel/debug/irq/domains
+}
+
+# bounded CMD...: none of this may take long, whatever the device does not do. A disk that is
+# removed in order takes two seconds here, while others are written to.
+bounded()
+{
+	timeout 90 "$@" || fail "'$*' takes too long, or fails"
+}
+
+write()
+{
+	echo "$2" >/run/text
+	bounded cp /run/text "$1"
+}
+
+# taken WAY: the function goes
+taken()
+{
+	case $1 in
+	kill) host device $n kill ;;
+	unplug) bounded host device $n unplug ;;
+	remove) write "$fn/remove" 1 ;;
+	port) write "$port/remove" 1 ;;
+	esac
+}
+
+# given WAY: a fresh one comes
+given()
+{
+	case $1 in
+	kill)
+		host device $n unplug
+		host device $n start
+		host device $n plug
+		;;
+	unplug) host device $n plug ;;
+	remove | port) write /sys/bus/pci/rescan 1 ;;
+	esac
+	wait_for 30 test -e "$fn/tvq/create"
+}
+
+# all_there: the disks and the interfaces are bound
+all_there()
+{
+	local dev vdev status found=0
+
+	for dev in "$fn"/tvq/by-name/{disk,net}*; do
+		vdev=("$dev"/virtio*)
+		read -r status <"${vdev[0]}/status" || return
+		[ "$status" = 0x0000000f ] || return
+		found=$((found + 1))
+	done 2>/dev/null
+	[ $found = $((disks + 1)) ]
+}
+
+# works: what was there is there, and so does what is new
+works()
+{
+	local dev
+
+	wait_for 60 all_there || fail "$1: $(ls "$fn/tvq/by-name")"
+	disk_holds "$(tvq_disk "$fn" disk0)" /run/pattern || fail "$1: the disk"
+	for dev in "$fn"/tvq/by-name/c*; do
+		[ ! -e "$dev" ] || tvq_destroy "$fn" "${dev##*/}"
+	done
+	tvq_create "$fn" 'type=rng name=fresh'
+	[ "$(cat "$(tvq_virtio "$fn" fresh)/status")" = 0x0000000f ] || fail "$1: a fresh device"
+	tvq_destroy "$fn" fresh
+	kill -0 "$io_pid" || fail "$1: the other function: $(cat /run/fio.log)"
+	phases=$((phases + 1))
+	echo "$1 ($SECONDS s)"
+}
+
+# Phases: what is begun is in the background, in pids; it ends when the function goes.
+begin_idle()
+{
+	pids=()
+}
+
+begin_creation()
+{
+	(
+		trap - ERR
+		for ((i = 0; ; i++)); do
+			tvq_create "$fn" "type=rng name=c$i" 2>/dev/null || exit 0
+			[ $i -lt 4 ] || tvq_destroy "$fn" c$((i - 4)) 2>/dev/null || exit 0
+		done
+	) &
+	pids=($!)
+	wait_for 20 test -e "$fn/tvq/by-name/c1"
+}
+
+begin_destruction()
+{
+	local i
+
+	for ((i = 0; i < 6; i++)); do
+		tvq_create "$fn" "type=rng name=c$i"
+	done
+	(
+		trap - ERR
+		for ((i = 0; i < 6; i++)); do
+			tvq_destroy "$fn" c$i 2>/dev/null || exit 0
+		done
+	) &
+	pids=($!)
+	wait_gone 20 test -e "$fn/tvq/by-name/c0"
+}
+
+busy()
+{
+	local in out
+
+	read -r in out <"/sys/block/$1/inflight"
+	[ $((in + out)) -gt 0 ]
+}
+
+begin_io()
+{
+	local i disk job=()
+
+	# Not the first, of which the content is looked at.
+	for ((i = 1; i < disks; i++)); do
+		disk=$(tvq_disk "$fn" "disk$i")
+		job+=(--name="disk$i" --filename="$disk")
+	done
+	# Without that last option it would go on in a file of that name.
+	fio --thread --rw=randrw --bs=4k --direct=1 --size=1M --ioengine=libaio \
+		--iodepth=8 --time_based --runtime=1000 --group_reporting \
+		--allow_file_create=0 "${job[@]}" \
+		>/run/fio.removal 2>&1 &
+	pids=($!)
+	ip link set "$(tvq_netdev "$fn" net)" up
+	wait_for 60 busy "${disk##*/}"
+}
+
+begin_discovery()
+{
+	write /sys/bus/pci/drivers/virtio_tvq/unbind "${fn##*/}"
+	(
+		trap - ERR
+		echo "${fn##*/}" >/sys/bus/pci/drivers/virtio_tvq/bind || true
+	) 2>/dev/null &
+	pids=($!)
+	wait_for 20 test -e "$fn/tvq/by-name/disk0"
+}
+
+ended()
+{
+	local pid
+
+	for pid in "${pids[@]}"; do
+		wait_gone 30 kill -0 "$pid" || {
+			echo w >/proc/sysrq-trigger
+			fail "$1: somebody waits for ever"
+		}
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid" || true
+	done
+}
+
+# phase NAME WAY [AFTERWARDS]: unbind, rmmod or remove, of one that is dead
+phase()
+{
+	local what=$1 way=$2 after=${3:-}
+
+	begin_"$what"
+	taken "$way"
+	ended "$what, $way"
+	case $after in
+	unbind) write /sys/bus/pci/drivers/virtio_tvq/unbind "${fn##*/}" ;;
+	remove) write "$fn/remove" 1 ;;
+	rmmod)
+		io_stop
+		bounded rmmod virtio_tvq
+		[ -z "$(tvq_left)" ] || fail "$what, $way: devices without a driver"
+		;;
+	esac
+	if [ "$after" = rmmod ]; then
+		tvq_insmod virtio_tvq
+		io_start "$(tvq_disk "$other" other)" --size=1M
+	fi
+	given "$way"
+	works "$what, $way${after:+, $after}"
+}
+
+# provide: what the function has all the time
+provide()
+{
+	local i
+
+	for ((i = 0; i < disks; i++)); do
+		tvq_create "$fn" "type=blk name=disk$i capacity=1M"
+	done
+	tvq_create "$fn" 'type=net name=net'
+	dd if=/run/pattern of="$(tvq_disk "$fn" disk0)" bs=64k oflag=direct status=none
+}
+
+take_back()
+{
+	local i
+
+	for ((i = 0; i < disks; i++)); do
+		tvq_destroy "$fn" "disk$i"
+	done
+	tvq_destroy "$fn" net
+}
+
+modprobe virtio_rng
+tvq_load
+other=$(tvq_function 0)
+fn=$(tvq_function 1)
+before=$(counts)
+pattern removal $((1 << 16)) /run/pattern
+tvq_create "$other" 'type=blk name=other capacity=16M'
+io_start "$(tvq_disk "$other" other)" --size=1M
+
+# Of a function with little
+n=1
+disks=1
+port=$(dirname "$(realpath "$fn")")
+provide
+works "at the start"
+phase idle kill remove
+phase idle port
+phase creation kill unbind
+phase creation unplug
+phase creation remove
+phase destruction kill remove
+phase destruction unplug
+take_back
+
+# And of one with much: 16 disks that are in use, and one for its content
+disks=17
+provide
+phase discovery kill unbind
+phase discovery unplug
+phase io kill rmmod
+phase io unplug
+phase io port
+take_back
+
+io_stop
+tvq_destroy "$other" other
+same()
+{
+	[ "$(counts)" = "$before" ]
+}
+wait_for 20 same || fail "$before became $(counts)"
+tvq_unload
+echo "$phases phases"

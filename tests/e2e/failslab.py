@@ -1,0 +1,694 @@
+# SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
+"""For 65-failslab.sh: an operation is done again and again, and each time another one
+of the allocations that it makes in our code fails, the first, the second and so on,
+until there is none left to fail.
+
+The kernel counts for us: a number written to fail-nth of a task is the number of the
+allocation that fails, of those by this task that the filters let through, and what is
+read back is 0 when that has come. The filters look at the stack: an allocation counts
+when code of the module is on it. Where a stock driver is probed below our device_add(),
+its own allocations would count, too. What comes of their failure is not ours, so what
+is below virtio_dev_probe() does not count there; what a stock driver asks of us is
+walked when it is bound through its own bus, where our code is above it alone."""
+
+import base64
+import ctypes
+import errno
+import fcntl
+import os
+import re
+import struct
+import sys
+import time
+
+DEBUG = "/sys/kernel/debug"
+MODULE = os.environ["TVQ_MODULES"] + "/virtio_tvq.ko"
+BUS = "/sys/bus/virtio_tvq"
+PCI = "/sys/bus/pci/drivers/virtio_tvq"
+SYS_DELETE_MODULE, SYS_FINIT_MODULE = 176, 313
+
+# Caches of the tools that watch: kmemleak and debugobjects do without memory for a
+# while, and each allocation would count twice. The nodes of radix trees are those of
+# dma-debug, which gives up without; those of xarrays go with them.
+TOOLS = {"kmemleak_object", "kmemleak_scan_area", "debug_objects_cache",
+         "radix_tree_node"}
+
+libc = ctypes.CDLL(None, use_errno=True)
+problems = 0
+
+
+def problem(text):
+    """Something to fail for, at the end: there is more to be seen."""
+    global problems
+    problems += 1
+    print(f"FAIL: {text}", flush=True)
+    put("/dev/kmsg", f"failslab: FAIL: {text}"[:200])
+
+
+def put(path, text):
+    """One write(2)."""
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def get(path):
+    with open(path) as f:
+        return f.read().strip()
+
+
+def errno_of(function, *args):
+    try:
+        function(*args)
+    except OSError as e:
+        return e.errno
+    return 0
+
+
+def wait_for(what, condition, limit=60):
+    end = time.monotonic() + limit
+    while True:
+        try:
+            if condition():
+                return
+        except OSError:
+            pass        # what is looked at comes or goes just now
+        if time.monotonic() > end:
+            raise SystemExit(f"not in time: {what}")
+        time.sleep(0.01)
+
+
+def syscall(number, *args):
+    if libc.syscall(number, *args) < 0:
+        raise OSError(ctypes.get_errno(), "syscall")
+
+
+def insmod():
+    fd = os.open(MODULE, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscall(SYS_FINIT_MODULE, fd, b"", 0)
+    finally:
+        os.close(fd)
+
+
+def rmmod():
+    syscall(SYS_DELETE_MODULE, b"virtio_tvq", os.O_NONBLOCK)
+
+
+def host(*words):
+    """As guest-bin/host, without starting a program."""
+    with open("/run/host.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        fd = os.open("/dev/ttyS2", os.O_RDWR)
+        with os.fdopen(fd, "r+b", buffering=0) as port:
+            line = "req" + "".join(" :" + base64.b64encode(w.encode()).decode()
+                                   for w in words)
+            port.write(line.encode() + b"\n")
+            out = b""
+            while True:
+                answer = b""
+                while not answer.endswith(b"\n"):
+                    answer += port.read(1)
+                kind, value = answer.split()
+                if kind == b"rc":
+                    if value != b"0":
+                        raise SystemExit(f"host {words}: {out.decode()}")
+                    return out.decode()
+                out += base64.b64decode(value)
+
+
+# --- filters ------------------------------------------------------------------
+
+
+def symbol(name, module=""):
+    """Where a function of the kernel, or of our module, begins and ends."""
+    found, addresses = None, []
+    with open("/proc/kallsyms") as f:
+        for line in f:
+            words = line.split()
+            if (len(words) > 3) != bool(module) or module not in line:
+                continue
+            addresses.append(int(words[0], 16))
+            if words[2] == name and words[1] in "tT":
+                found = addresses[-1]
+    if found is None:
+        raise SystemExit(f"no symbol {name}")
+    return found, min(a for a in addresses if a > found)
+
+
+def ours(name):
+    return symbol(name, "[virtio_tvq]")
+
+
+def text_size():
+    """Of the module, from its file: sysfs tells where a section begins alone."""
+    with open(MODULE, "rb") as f:
+        elf = f.read()
+    table, = struct.unpack_from("<Q", elf, 40)
+    size, count, names = struct.unpack_from("<HHH", elf, 58)
+    sections = [struct.unpack_from("<IIQQQQ", elf, table + i * size)
+                for i in range(count)]
+    strings = sections[names][4]
+    for name, _, _, _, _, length in sections:
+        if elf[strings + name:].startswith(b".text\0"):
+            return length
+    raise SystemExit("the module has no code")
+
+
+def module_text():
+    start = int(get("/sys/module/virtio_tvq/sections/.text"), 16)
+    return start, start + text_size()
+
+
+def only(require, reject=(0, 0), depth=32):
+    """Which allocations count: with this on the stack, within so many calls."""
+    for attr in "failslab", "fail_page_alloc":
+        put(f"{DEBUG}/{attr}/stacktrace-depth", str(depth))
+        for name, (start, end) in (("require", require), ("reject", reject)):
+            put(f"{DEBUG}/{attr}/{name}-start", hex(start))
+            put(f"{DEBUG}/{attr}/{name}-end", hex(end))
+
+
+def set_up():
+    for attr in "failslab", "fail_page_alloc":
+        put(f"{DEBUG}/{attr}/verbose", "0")
+        put(f"{DEBUG}/{attr}/ignore-gfp-wait", "N")
+    put(f"{DEBUG}/fail_page_alloc/ignore-gfp-highmem", "N")
+    put(f"{DEBUG}/fail_page_alloc/min-order", "0")
+    put(f"{DEBUG}/failslab/cache-filter", "Y")
+    for cache in os.listdir("/sys/kernel/slab"):
+        if cache not in TOOLS and not os.path.islink(f"/sys/kernel/slab/{cache}"):
+            put(f"/sys/kernel/slab/{cache}/failslab", "1")
+
+
+# --- what there is --------------------------------------------------------------
+
+
+def counts():
+    return {
+        "managed devices": sorted(os.listdir(BUS + "/devices"))
+        if os.path.isdir(BUS) else [],
+        "virtio devices": len(os.listdir("/sys/bus/virtio/devices")),
+        "disks": len(os.listdir("/sys/block")),
+        "interfaces": len(os.listdir("/sys/class/net")),
+        "interrupts": len(os.listdir("/sys/kernel/irq")),
+        "interrupt domains": len(os.listdir(f"{DEBUG}/irq/domains")),
+        "free DMA entries": int(get(f"{DEBUG}/dma-api/num_free_entries")),
+        "debugfs": len(os.listdir(f"{DEBUG}/virtio_tvq"))
+        if os.path.isdir(f"{DEBUG}/virtio_tvq") else -1,
+    }
+
+
+def unchanged(before, what):
+    end = time.monotonic() + 20
+    while True:
+        now = counts()
+        if now == before:
+            return
+        if time.monotonic() > end:
+            for key, value in before.items():
+                if now[key] != value:
+                    problem(f"{what}: {key}: {value} before, {now[key]} now")
+            before.update(now)
+            return
+        time.sleep(0.02)
+
+
+# --- walks ----------------------------------------------------------------------
+
+total = 0
+
+
+class Walk:
+    """Each use is one walk, in the calling task. Loop over it, and call run() once a
+    round with what is to be done; rounds end when no allocation was left to fail."""
+
+    def __init__(self, name, errnos=(errno.ENOMEM,)):
+        self.name = name
+        self.errnos = errnos
+        self.faults = 0
+        self.answers = {}
+        self.over = self.unseen = False
+        self.start = time.monotonic()
+
+    def __iter__(self):
+        global total
+        self.nth = 1
+        while True:
+            yield self.nth
+            if self.over:
+                break
+            if not self.unseen:
+                self.nth += 1
+        answers = ", ".join(f"{n} {errno.errorcode.get(err, err) if err else 'done'}"
+                            for err, n in sorted(self.answers.items()))
+        print(f"{self.name}: {self.faults} faults: {answers}"
+              f" ({time.monotonic() - self.start:.1f} s)", flush=True)
+        if not self.faults:
+            problem(f"{self.name}: nothing has failed")
+        total += self.faults
+
+    def answered(self, err):
+        if not self.over:
+            self.faults += 1
+            self.answers[err] = self.answers.get(err, 0) + 1
+        if err and (self.over or err not in self.errnos):
+            problem(f"{self.name}, fault {self.nth}: {errno.errorcode.get(err, err)}")
+        return err
+
+    def run(self, function, *args):
+        """Return: the errno, or 0."""
+        put("/proc/thread-self/fail-nth", str(self.nth))
+        err = errno_of(function, *args)
+        left = int(get("/proc/thread-self/fail-nth"))
+        put("/proc/thread-self/fail-nth", "0")
+        self.over = left != 0
+        return self.answered(err)
+
+
+def leaks(what):
+    put(f"{DEBUG}/kmemleak", "scan")
+    text = get(f"{DEBUG}/kmemleak")
+    if text:
+        problem(f"leaks until {what}: {text}")
+
+
+def function():
+    """The management function's directory."""
+    for name in sorted(os.listdir("/sys/bus/pci/devices")):
+        path = f"/sys/bus/pci/devices/{name}"
+        if get(path + "/vendor") == "0x1af4" and get(path + "/device") == "0x10f0":
+            return path
+    raise SystemExit("no function")
+
+
+FN = function()
+
+
+def bind():
+    put(PCI + "/bind", os.path.basename(FN))
+
+
+def unbind():
+    put(PCI + "/unbind", os.path.basename(FN))
+
+
+def create(text):
+    put(FN + "/tvq/create", text)
+
+
+def destroy(name):
+    put(FN + "/tvq/destroy", name)
+
+
+def device(name):
+    return os.path.realpath(f"{FN}/tvq/by-name/{name}")
+
+
+def vdev(name):
+    for entry in os.listdir(device(name)) if os.path.isdir(device(name)) else []:
+        if entry.startswith("virtio"):
+            return entry
+    return None
+
+
+def status(name):
+    vd = vdev(name)
+    return get(f"{device(name)}/{vd}/status") if vd else "none"
+
+
+def bind_all(name, driver):
+    """By hand, what no memory was left for."""
+    if vdev(name) is None:
+        put(BUS + "/drivers/virtio_tvq/bind", os.path.basename(device(name)))
+    if status(name) != "0x0000000f":
+        put(f"/sys/bus/virtio/drivers/{driver}/bind", vdev(name))
+    if status(name) != "0x0000000f":
+        problem(f"{name} is not bound: {status(name)}")
+
+
+DRIVER = {"blk": "virtio_blk", "net": "virtio_net", "rng": "virtio_rng",
+          "console": "virtio_console"}
+STOCK = symbol("virtio_dev_probe")
+# The interrupt core does without its files in /proc, and warns when they are to go.
+IRQ_PROC = symbol("register_irq_proc")
+# Each interrupt makes two dozen allocations, deep in the interrupt core, for sysfs alone.
+# They are walked with a disk's interrupts; with the function's this leaves them out.
+SHALLOW = 12
+
+
+def phase_module():
+    """Loading the module, with no function to bind. Without bus_register(), which gives
+    lockdep back a key that it has not registered yet."""
+    put("/sys/bus/pci/drivers_autoprobe", "0")
+    only(symbol("do_one_initcall"), symbol("bus_register"))
+    before = counts()
+    # EINVAL: the driver core's, when it can't link driver and module.
+    walk = Walk("insmod", (errno.ENOMEM, errno.EINVAL))
+    for _ in walk:
+        if walk.run(insmod) == 0:
+            rmmod()
+        unchanged(before, walk.name)
+    insmod()
+    put("/sys/bus/pci/drivers_autoprobe", "1")
+
+
+def phase_bind():
+    only(module_text(), IRQ_PROC, SHALLOW)
+    before = counts()
+    # EBUSY and EINVAL: without memory to reserve and to map a BAR, in the kernel's own
+    # code. ENODEV and ENOSPC: without memory for interrupts, there.
+    walk = Walk("bind of the function", (errno.ENOMEM, errno.EBUSY, errno.EINVAL,
+                                         errno.ENODEV, errno.ENOSPC))
+    for _ in walk:
+        if walk.run(bind) == 0:
+            unbind()
+        unchanged(before, walk.name)
+    bind()
+
+
+def phase_create(kind, spec):
+    only(module_text(), STOCK)
+    before = counts()
+    walk = Walk(f"create of {kind}")
+    for _ in walk:
+        if walk.run(create, f"type={kind} name=x {spec}") == 0:
+            bind_all("x", DRIVER[kind])
+            destroy("x")
+        unchanged(before, walk.name)
+
+
+def phase_destroy(kind, spec):
+    only(module_text())
+    before = counts()
+    walk = Walk(f"destroy of {kind}")
+    for _ in walk:
+        create(f"type={kind} name=x {spec}")
+        walk.run(destroy, "x")
+        unchanged(before, walk.name)
+
+
+def phase_driver(kind, spec, unbinding, filters):
+    """A stock driver, of which our code is above the allocations that count alone."""
+    create(f"type={kind} name=x {spec}")
+    before = counts()
+    drv = "/sys/bus/virtio/drivers/" + DRIVER[kind]
+    if unbinding:
+        only(module_text())
+        walk = Walk(f"unbind of {DRIVER[kind]}")
+        for _ in walk:
+            walk.run(put, drv + "/unbind", vdev("x"))
+            bind_all("x", DRIVER[kind])
+            unchanged(before, walk.name)
+    put(drv + "/unbind", vdev("x"))
+    without = counts()
+    for what, require, reject in filters:
+        only(require, reject)
+        walk = Walk(f"bind of {DRIVER[kind]}{what}")
+        for _ in walk:
+            if walk.run(put, drv + "/bind", vdev("x")) == 0:
+                put(drv + "/unbind", vdev("x"))
+            unchanged(without, walk.name)
+    destroy("x")
+
+
+def phase_drivers():
+    phase_driver("blk", "capacity=1M", True, [("", module_text(), IRQ_PROC)])
+    parts = [(", rings", ours("tvq_virtio_make_vqs"), (0, 0)),
+             (", commands", ours("tvq_msg_alloc"), (0, 0))]
+    phase_driver("net", "", True, parts)
+    phase_driver("console", "", True, parts)
+
+
+def read_file(path):
+    with open(path, "rb", buffering=0) as f:
+        return f.read()
+
+
+def phase_unbind():
+    """With a disk, that the driver lets go of before."""
+    create("type=blk name=x capacity=1M")
+    unbind()
+    only(module_text())
+    before = counts()
+    walk = Walk("unbind of the function")
+    for _ in walk:
+        bind()
+        bind_all("x", DRIVER["blk"])
+        walk.run(unbind)
+        unchanged(before, walk.name)
+    bind()
+    destroy("x")
+
+
+def phase_read():
+    only(module_text())
+    create("type=net name=x")
+    before = counts()
+    names = [FN + "/tvq/devices_used"]
+    names += [f"{device('x')}/{name}" for name in ("mac", "vqs")]
+    for name in names:
+        walk = Walk("read of " + os.path.basename(name))
+        for _ in walk:
+            walk.run(read_file, name)
+            unchanged(before, walk.name)
+    destroy("x")
+
+
+def phase_provision():
+    only(module_text(), STOCK)
+    create("type=net name=x")
+    name = os.path.basename(device("x"))
+    put(BUS + "/drivers/virtio_tvq/unbind", name)
+    before = counts()
+    for attr, old, new in (("mac", "02:00:00:00:00:01", "02:00:00:00:00:02"),
+                           ("vqs", "1", "2")):
+        walk = Walk("write of " + attr)
+        for _ in walk:
+            put(f"{device('x')}/{attr}", old)
+            err = walk.run(put, f"{device('x')}/{attr}", new)
+            if not err and get(f"{device('x')}/{attr}") != new:
+                problem(f"{walk.name}, fault {walk.nth}: no effect")
+            unchanged(before, walk.name)
+    put(BUS + "/drivers/virtio_tvq/bind", name)
+    bind_all("x", DRIVER["net"])
+    destroy("x")
+
+
+def phase_parts():
+    only(module_text())
+    create("type=blk name=x capacity=1M")
+    files = f"{DEBUG}/virtio_tvq/{os.path.basename(device('x'))}"
+    before = counts()
+    for mode, other in ("stopped", "running"), ("running", "stopped"):
+        walk = Walk(f"mode {mode}")
+        for _ in walk:
+            put(files + "/mode", other)
+            walk.run(put, files + "/mode", mode)
+            unchanged(before, walk.name)
+    put(files + "/mode", "stopped")
+    walk = Walk("read of parts")
+    for _ in walk:
+        walk.run(read_file, files + "/parts")
+        unchanged(before, walk.name)
+    parts = read_file(files + "/parts")
+    walk = Walk("write of parts")
+    fd = os.open(files + "/parts", os.O_WRONLY)
+    for _ in walk:
+        walk.run(os.pwrite, fd, parts, 0)
+        unchanged(before, walk.name)
+    os.close(fd)
+    put(files + "/mode", "running")
+    destroy("x")
+
+
+def phase_reset():
+    def bound():
+        return all(status(name) == "0x0000000f"
+                   for name in os.listdir(FN + "/tvq/by-name"))
+
+    def walk(name):
+        before = counts()
+        walk = Walk(name, (errno.ENOMEM, errno.ENODEV, errno.ENOSPC))
+        for _ in walk:
+            walk.run(put, FN + "/tvq/reset", "1")
+            # Another reset helps, where the function or a device has not come back.
+            if not walk.over:
+                put(FN + "/tvq/reset", "1")
+            wait_for(f"{walk.name}, fault {walk.nth}", bound)
+            unchanged(before, walk.name)
+
+    only(module_text(), IRQ_PROC, SHALLOW)
+    walk("reset")
+    create("type=blk name=x capacity=1M")
+    create("type=rng name=y")
+    only(ours("tvq_mgmt_freeze"), IRQ_PROC)
+    walk("reset, on the way down")
+    only(ours("tvq_mgmt_thaw"), IRQ_PROC, SHALLOW)
+    walk("reset, on the way up")
+    destroy("x")
+    destroy("y")
+
+
+def kworkers():
+    found = []
+    for pid in os.listdir("/proc"):
+        if pid.isdigit():
+            try:
+                if get(f"/proc/{pid}/comm").startswith("kworker"):
+                    found.append(pid)
+            except OSError:
+                pass
+    return found
+
+
+class WorkerWalk(Walk):
+    """What work items do: each worker counts for itself, and one has the item."""
+
+    def run(self, function, done):
+        workers = kworkers()
+        self.set(workers, self.nth)
+        function()
+        wait_for(f"{self.name}, fault {self.nth}", done)
+        left = self.set(workers, 0)
+        hits = left.count(0)
+        # It may have been a worker that was started since.
+        self.unseen = not any(n < self.nth for n in left)
+        self.faults += hits
+        self.answers[0] = self.faults
+        self.over = not hits and not self.unseen
+
+    @staticmethod
+    def set(workers, nth):
+        left = []
+        for pid in workers:
+            try:
+                left.append(int(get(f"/proc/{pid}/fail-nth")))
+                put(f"/proc/{pid}/fail-nth", str(nth))
+            except OSError:
+                pass        # an idle worker has ended
+        return left
+
+
+def phase_workers():
+    only(module_text(), STOCK)
+    before = counts()
+
+    def there():
+        bind_all("x", DRIVER["rng"])
+        return True
+
+    def gone():
+        return not os.path.exists(f"{FN}/tvq/by-name/x")
+
+    found = WorkerWalk("discovery")
+    for _ in found:
+        found.run(lambda: host("device", "0", "ctl", "add", "type=rng", "name=x"),
+                  lambda: not gone())
+        wait_for("to be bound", there)
+        host("device", "0", "ctl", "remove", "x")
+        wait_for("to go", gone)
+        unchanged(before, found.name)
+    lost = WorkerWalk("removal by the other side")
+    for _ in lost:
+        host("device", "0", "ctl", "add", "type=rng", "name=x")
+        wait_for("to be bound", there)
+        lost.run(lambda: host("device", "0", "ctl", "remove", "x"), gone)
+        unchanged(before, lost.name)
+
+    create("type=blk name=x capacity=1M")
+    disk = os.listdir(f"{device('x')}/{vdev('x')}/block")[0]
+    before = counts()
+    size = 1
+    walk = WorkerWalk("change of the configuration")
+    for _ in walk:
+        size += 1
+        walk.run(lambda: host("device", "0", "ctl", "resize", "x", f"{size}M"),
+                 lambda: int(get(f"/sys/block/{disk}/size")) == size << 11)
+        unchanged(before, walk.name)
+    destroy("x")
+
+
+class PostWalk(Walk):
+    """The same with what is posted on a virtqueue, whoever does it."""
+
+    def __init__(self, name, err, errnos):
+        super().__init__(name, errnos)
+        top = f"{DEBUG}/fail_function"
+        put(top + "/inject", "")
+        put(top + "/inject", "tvq_pci_post")
+        put(top + "/tvq_pci_post/retval", hex((1 << 64) - err))
+        for attr, value in (("verbose", "0"), ("task-filter", "N"), ("interval", "1"),
+                            ("times", "0"), ("probability", "100")):
+            put(f"{top}/{attr}", value)
+        self.top = top
+
+    def run(self, function, *args):
+        put(self.top + "/space", str(self.nth))
+        put(self.top + "/times", "1")
+        err = errno_of(function, *args)
+        self.over = int(get(self.top + "/times")) != 0
+        put(self.top + "/times", "0")
+        return self.answered(err)
+
+
+def phase_post():
+    before = counts()
+
+    def life():
+        create("type=blk name=x capacity=1M")
+        bind_all("x", DRIVER["blk"])
+        destroy("x")
+
+    # For want of memory it is done again.
+    walk = PostWalk("commands that are posted twice", errno.ENOMEM, ())
+    for _ in walk:
+        walk.run(life)
+        unchanged(before, walk.name)
+    put(f"{DEBUG}/fail_function/inject", "")
+
+
+PHASES = {
+    "module": phase_module,
+    "bind": phase_bind,
+    "create": lambda: phase_create("rng", ""),
+    "destroy": lambda: phase_destroy("blk", "capacity=1M"),
+    "drivers": phase_drivers,
+    "files": lambda: (phase_read(), phase_provision(), phase_parts()),
+    "workers": phase_workers,
+    "post": phase_post,
+    "reset": phase_reset,
+    "unbind": phase_unbind,
+}
+
+
+def main():
+    set_up()
+    chosen = sys.argv[1:] or list(PHASES)
+    if "module" not in chosen:
+        insmod()
+        if "bind" in chosen:
+            unbind()
+    for name in chosen:
+        start = time.monotonic()
+        put("/dev/kmsg", f"failslab: {name}")
+        try:
+            PHASES[name]()
+        except (SystemExit, OSError) as e:
+            problem(f"{name}: {e!r}")
+            if not os.path.isdir(FN + "/tvq"):
+                bind()
+            for left in os.listdir(FN + "/tvq/by-name"):
+                errno_of(destroy, left)
+        leaks(name)
+        print(f"--- {name}: {time.monotonic() - start:.1f} s", flush=True)
+    unbind()
+    rmmod()
+    print(f"{total} faults, {problems} problems")
+    return problems != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
