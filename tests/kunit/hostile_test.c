@@ -1307,7 +1307,7 @@ static void mgmt_step(struct kunit *test, struct mgmt_bed *bed)
 		break;
 	case 4:
 		tvq_mgmt_config_interrupt(bed->mgmt);
-		flush_work(&bed->mgmt->scan_work);
+		flush_delayed_work(&bed->mgmt->scan_work);
 		break;
 	case 5:
 		tvq_mgmt_config_interrupt(bed->mgmt);
@@ -1397,9 +1397,9 @@ static void mgmt_end(struct mgmt_bed *bed)
 
 static void settle(struct mgmt_bed *bed)
 {
-	flush_work(&bed->mgmt->scan_work);
+	flush_delayed_work(&bed->mgmt->scan_work);
 	flush_workqueue(bed->mgmt->leave_wq);
-	flush_work(&bed->mgmt->scan_work);
+	flush_delayed_work(&bed->mgmt->scan_work);
 }
 
 static void managed_devices(struct kunit *test)
