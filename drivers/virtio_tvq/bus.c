@@ -31,6 +31,9 @@
 /* How often configuration space is read because the device says that it has changed. */
 #define TVQ_CONFIG_INTERVAL	(HZ / 10)
 
+/* More than a disk takes for a request, however slow. */
+#define TVQ_LET_GO_WAIT		(30 * HZ)
+
 static DEFINE_SPINLOCK(tvq_live_lock);	/* guards tvq_live */
 static unsigned int tvq_live;
 static DECLARE_WAIT_QUEUE_HEAD(tvq_live_queue);
@@ -159,6 +162,16 @@ void tvq_device_fail(struct tvq_device *tdev)
 		schedule_work(&tdev->fail_work);
 }
 EXPORT_SYMBOL_GPL(tvq_device_fail);
+
+/* Somebody waits for a device before a reset, and has waited long enough. */
+static void tvq_device_stuck_work(struct work_struct *work)
+{
+	struct tvq_device *tdev = container_of(work, struct tvq_device,
+					       stuck_work.work);
+
+	dev_err(&tdev->dev, "its driver doesn't let go\n");
+	tvq_device_fail(tdev);
+}
 
 static void tvq_device_fail_work(struct work_struct *work)
 {
@@ -893,7 +906,8 @@ static void tvq_device_take_up(struct tvq_device *tdev, bool gone)
  * @sleep: the system is to sleep
  *
  * Its users wait until tvq_device_thaw(), and what they have been promised was
- * done. Not so with a device that has failed or needs a reset: its
+ * done. Not so with a device that has failed or needs a reset, and one whose driver
+ * has not let go of it for %TVQ_LET_GO_WAIT before a reset is taken to have failed: its
  * driver might wait for ever for what the device does not give back. That is dealt
  * with after the reset, and where it is still being dealt with, the device is
  * left alone.
@@ -911,11 +925,15 @@ int tvq_device_freeze(struct tvq_device *tdev, bool sleep)
 	    test_bit(TVQ_DEVICE_NEEDS_RESET, &tdev->flags) ||
 	    test_bit(TVQ_DEVICE_RECOVERING, &tdev->flags))
 		return 0;
+	/* Nor for one that answers commands, and has forgotten what it was given. */
+	if (!sleep)
+		schedule_delayed_work(&tdev->stuck_work, TVQ_LET_GO_WAIT);
 	device_lock(&tdev->dev);
 	err = tvq_device_let_go(tdev, sleep);
 	if (!err)
 		set_bit(TVQ_DEVICE_FROZEN, &tdev->flags);
 	device_unlock(&tdev->dev);
+	cancel_delayed_work_sync(&tdev->stuck_work);
 	if (!err)
 		return 0;
 	if (sleep) {
@@ -1119,6 +1137,7 @@ struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
 	INIT_DELAYED_WORK(&tdev->config_work, tvq_device_config_work);
 	INIT_WORK(&tdev->fail_work, tvq_device_fail_work);
 	INIT_WORK(&tdev->quiet_work, tvq_device_quiet_work);
+	INIT_DELAYED_WORK(&tdev->stuck_work, tvq_device_stuck_work);
 	INIT_WORK(&tdev->recover_work, tvq_device_recover_work);
 	INIT_LIST_HEAD(&tdev->shm_regions);
 

@@ -103,6 +103,7 @@ struct tvq_device {
 	struct delayed_work config_work;
 	struct work_struct fail_work;
 	struct work_struct quiet_work;
+	struct delayed_work stuck_work;
 	struct work_struct recover_work;
 	struct work_struct leave_work;	/* mgmt.c: it is gone on the other side */
 	struct resource *const *shm_bars;	/* by number, see struct tvq_mgmt */
