@@ -53,7 +53,10 @@ wanted()
 {
 	local test=$1 name
 
-	[ ${#names[@]} -eq 0 ] && return
+	if [ ${#names[@]} -eq 0 ]; then
+		[ -z "$(declared "$test" long)" ]
+		return
+	fi
 	for name in "${names[@]}"; do
 		[ "$name" = "$test" ] || [ "$name" = "${test%%-*}" ] && return
 	done

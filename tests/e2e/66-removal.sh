@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 2
 # kernels: debug
-# timeout: 150
+# long: yes
+# timeout: 500
 #
 # The function goes away in each phase of its life: its process is killed, it is
 # unplugged, it or the port above it is removed by sysfs. Whoever uses it is done within
@@ -205,7 +206,7 @@ phase()
 	esac
 	if [ "$after" = rmmod ]; then
 		tvq_insmod virtio_tvq
-		io_start "$(tvq_disk "$other" other)" --size=1M
+		io_start "$(tvq_disk "$other" other)" --size=1M --rate_iops=20
 	fi
 	given "$way"
 	works "$what, $way${after:+, $after}"
@@ -240,7 +241,7 @@ fn=$(tvq_function 1)
 before=$(counts)
 pattern removal $((1 << 16)) /run/pattern
 tvq_create "$other" 'type=blk name=other capacity=16M'
-io_start "$(tvq_disk "$other" other)" --size=1M
+io_start "$(tvq_disk "$other" other)" --size=1M --rate_iops=20
 
 # Of a function with little
 n=1

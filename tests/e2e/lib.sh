@@ -10,6 +10,7 @@
 #	# vm: --devices 2 --smp 4	options of scripts/vm
 #	# timeout: 60			seconds (default 120)
 #	# kernels: 6.12 debug		where it is run (default: everywhere)
+#	# long: yes			run where it is named, and not with all others
 #	# kmemleak: off			for what costs much and allocates little of ours:
 #					kmemleak doubles what the debug kernel costs
 #
