@@ -86,7 +86,7 @@ static const unsigned int kind_share[KINDS] = {
  * struct liar - one queue of the device
  * @link: the link
  * @state: of its random numbers
- * @honest: it does not lie, for now
+ * @honest: it tells the truth while this is set
  * @silent: it does not answer DESCRIBE
  * @silences: how often it did not
  * @plausible: writes a good reply, and returns its length, at most in_len; or 0, and
