@@ -482,23 +482,23 @@ EXPORT_SYMBOL_GPL(tvq_device_reset_vq);
  * tvq_device_post_notify() - notify a device that has no doorbell
  * @tdev: managed device
  * @data: what a doorbell would get
+ * @gfp: how to allocate
  *
- * Context: any up to hard interrupt.
- * Return: false when it could not be posted.
+ * Context: any that @gfp allows, up to hard interrupt.
+ * Return: 0; -ENOMEM, which is worth another attempt; or another error, which is not.
  */
-bool tvq_device_post_notify(struct tvq_device *tdev, u32 data)
+int tvq_device_post_notify(struct tvq_device *tdev, u32 data, gfp_t gfp)
 {
 	int err;
 
 	if (tvq_device_is_dead(tdev))
-		return false;
+		return -EIO;
 	tvq_device_post_begin(tdev);
-	err = tvq_cmd_post_notify(tdev->cmdq, tdev->id, data,
+	err = tvq_cmd_post_notify(tdev->cmdq, tdev->id, data, gfp,
 				  tvq_device_posted, tdev);
 	if (err)
 		tvq_device_post_end(tdev);
-	tvq_device_check(tdev, err);
-	return !err;
+	return tvq_device_check(tdev, err);
 }
 EXPORT_SYMBOL_GPL(tvq_device_post_notify);
 

@@ -14,6 +14,7 @@
 #include <linux/string.h>
 #include <linux/unaligned.h>
 #include <linux/virtio_tvq.h>
+#include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 
 #include "cmd.h"
@@ -1146,19 +1147,21 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_cmd_post_status);
  * @q: the queue
  * @id: the device
  * @data: what a doorbell would get
+ * @gfp: how to allocate
  * @done: told how it ended, in any context up to hard interrupt
  * @ctx: its argument
  *
- * Context: any up to hard interrupt.
+ * Context: any that @gfp allows, up to hard interrupt.
  * Return: 0 and @done will be called, once; or an error and it will not.
  */
-int tvq_cmd_post_notify(struct tvq_cmdq *q, u64 id, u32 data,
+int tvq_cmd_post_notify(struct tvq_cmdq *q, u64 id, u32 data, gfp_t gfp,
 			tvq_cmd_done_t done, void *ctx)
 {
-	const gfp_t gfp = GFP_ATOMIC | __GFP_NOWARN;
 	struct virtio_tvq_notify *out;
 	struct tvq_msg *msg;
 
+	KUNIT_STATIC_STUB_REDIRECT(tvq_cmd_post_notify, q, id, data, gfp, done,
+				   ctx);
 	msg = tvq_cmd_alloc(id, VIRTIO_TVQ_CLASS_VQ, VIRTIO_TVQ_VQ_NOTIFY,
 			    sizeof(*out), 0, gfp);
 	if (msg) {

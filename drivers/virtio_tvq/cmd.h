@@ -185,7 +185,7 @@ int tvq_cmd_msi_get(struct tvq_cmdq *q, u64 id, u16 first, u16 count,
 
 int tvq_cmd_post_status(struct tvq_cmdq *q, u64 id, u8 status, gfp_t gfp,
 			tvq_cmd_done_t done, void *ctx);
-int tvq_cmd_post_notify(struct tvq_cmdq *q, u64 id, u32 data,
+int tvq_cmd_post_notify(struct tvq_cmdq *q, u64 id, u32 data, gfp_t gfp,
 			tvq_cmd_done_t done, void *ctx);
 int tvq_cmd_post_msi(struct tvq_cmdq *q, u64 id, u16 first, u16 count,
 		     const struct tvq_msi *msis, gfp_t gfp,

@@ -26,12 +26,16 @@
  * @next: the next queue on the same vector
  * @vector: entry of the device's interrupt table or VIRTIO_TVQ_NO_VECTOR
  * @quiet: the queue was reset: its ring may not be looked at by a handler
+ * @late: there was no memory to notify the device, and @vd's late_work does it
+ * @late_data: with what
  */
 struct tvq_virtio_vq {
 	struct virtqueue *vq;
 	struct tvq_virtio_vq *next;
 	u16 vector;
 	bool quiet;
+	bool late;
+	u32 late_data;
 };
 
 /**
@@ -74,6 +78,7 @@ struct tvq_virtio_vector {
  * @vectors: by entry of the interrupt table
  * @num_vectors: number of @vectors
  * @config_vector: entry for the configuration interrupt
+ * @late_work: notifies the device of what is in those of @vqs that are late
  *
  * The virtio core serialises all operations that change these, but for
  * @needs_reset.
@@ -95,7 +100,11 @@ struct tvq_virtio {
 	struct tvq_virtio_vector *vectors;
 	unsigned int num_vectors;
 	u16 config_vector;
+	struct work_struct late_work;
 };
+
+/* May be what ends a want of memory: a disk's request that writes some back. */
+static struct workqueue_struct *tvq_virtio_late_wq;
 
 static struct tvq_virtio *to_tvq_virtio(struct virtio_device *vdev)
 {
@@ -217,6 +226,7 @@ static void tvq_virtio_reset(struct virtio_device *vdev)
 	 */
 	WRITE_ONCE(vd->status, 0);
 	tvq_virtio_synchronize_cbs(vdev);
+	flush_work(&vd->late_work);
 	err = tvq_device_reset(vd->tdev);
 	WRITE_ONCE(vd->needs_reset, false);
 	if (err)
@@ -265,16 +275,52 @@ static const char *tvq_virtio_bus_name(struct virtio_device *vdev)
 	return dev_name(&to_tvq_virtio(vdev)->tdev->dev);
 }
 
+/*
+ * A notification that fails breaks the queue, for good. That is too much for a moment
+ * without memory; a worker can wait for some.
+ */
+static bool tvq_virtio_do_notify(struct virtqueue *vq, u32 data, bool with_data)
+{
+	struct tvq_virtio *vd = to_tvq_virtio(vq->vdev);
+	int err = tvq_device_notify(vd->tdev, data, with_data);
+	struct tvq_virtio_vq *vqi;
+
+	if (likely(err != -ENOMEM))
+		return !err;
+	vqi = &vd->vqs[vq->index];
+	WRITE_ONCE(vqi->late_data, data);
+	/* Pairs with the xchg() in tvq_virtio_late_work(): data first. */
+	smp_store_release(&vqi->late, true);
+	queue_work(tvq_virtio_late_wq, &vd->late_work);
+	return true;
+}
+
 static bool tvq_virtio_notify(struct virtqueue *vq)
 {
-	return tvq_device_notify(to_tvq_virtio(vq->vdev)->tdev, vq->index,
-				 false);
+	return tvq_virtio_do_notify(vq, vq->index, false);
 }
 
 static bool tvq_virtio_notify_with_data(struct virtqueue *vq)
 {
-	return tvq_device_notify(to_tvq_virtio(vq->vdev)->tdev,
-				 vring_notification_data(vq), true);
+	return tvq_virtio_do_notify(vq, vring_notification_data(vq), true);
+}
+
+/* Those who delete @vqs, or reset one, wait for this first. */
+static void tvq_virtio_late_work(struct work_struct *work)
+{
+	struct tvq_virtio *vd = container_of(work, struct tvq_virtio, late_work);
+	unsigned int i;
+
+	for (i = 0; i < vd->num_vqs; i++) {
+		struct tvq_virtio_vq *vqi = &vd->vqs[i];
+
+		if (!xchg(&vqi->late, false))
+			continue;
+		/* What the virtio core would have done. */
+		if (tvq_device_post_notify(vd->tdev, READ_ONCE(vqi->late_data),
+					   GFP_NOIO | __GFP_NOFAIL))
+			__virtqueue_break(vqi->vq);
+	}
 }
 
 /*
@@ -362,6 +408,7 @@ static void tvq_virtio_del_vqs(struct virtio_device *vdev)
 	WRITE_ONCE(vd->has_vqs, false);
 	mutex_unlock(&vd->vqs_lock);
 	tvq_virtio_free_irqs(vd);
+	cancel_work_sync(&vd->late_work);
 	for (i = 0; i < vd->num_vqs; i++) {
 		struct virtqueue *vq = vd->vqs[i].vq;
 
@@ -668,6 +715,7 @@ static int tvq_virtio_disable_vq_and_reset(struct virtqueue *vq)
 
 	if (!virtio_has_feature(vq->vdev, VIRTIO_F_RING_RESET))
 		return -ENOENT;
+	flush_work(&vd->late_work);
 	err = tvq_device_reset_vq(vd->tdev, vq->index);
 	if (err)
 		return err;
@@ -804,6 +852,7 @@ static int tvq_virtio_probe(struct tvq_device *tdev)
 		return -ENOMEM;
 	vd->tdev = tdev;
 	mutex_init(&vd->vqs_lock);
+	INIT_WORK(&vd->late_work, tvq_virtio_late_work);
 	vd->vdev.id.device = tdev->type;
 	vd->vdev.id.vendor = tdev->vendor;
 	vd->vdev.config = &tvq_virtio_config_ops;
@@ -956,7 +1005,16 @@ static struct tvq_driver tvq_virtio_driver = {
  */
 int tvq_virtio_init(void)
 {
-	return tvq_driver_register(&tvq_virtio_driver);
+	int err;
+
+	tvq_virtio_late_wq = alloc_workqueue("tvq_notify",
+					     WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	if (!tvq_virtio_late_wq)
+		return -ENOMEM;
+	err = tvq_driver_register(&tvq_virtio_driver);
+	if (err)
+		destroy_workqueue(tvq_virtio_late_wq);
+	return err;
 }
 
 /**
@@ -970,4 +1028,5 @@ void tvq_virtio_exit(void)
 	if (tvq_virtio_bus)
 		bus_unregister_notifier(tvq_virtio_bus, &tvq_virtio_bus_nb);
 	tvq_virtio_bus = NULL;
+	destroy_workqueue(tvq_virtio_late_wq);
 }

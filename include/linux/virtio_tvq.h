@@ -202,7 +202,7 @@ int tvq_device_setup_vqs(struct tvq_device *tdev,
 int tvq_device_enable_vq(struct tvq_device *tdev,
 			 const struct tvq_vq_setup *vq, u16 config_vector);
 int tvq_device_reset_vq(struct tvq_device *tdev, u16 index);
-bool tvq_device_post_notify(struct tvq_device *tdev, u32 data);
+int tvq_device_post_notify(struct tvq_device *tdev, u32 data, gfp_t gfp);
 int tvq_device_get_shm(struct tvq_device *tdev, u8 id,
 		       struct virtio_shm_region *region);
 void tvq_device_attach(struct tvq_device *tdev);
@@ -234,18 +234,19 @@ unsigned int tvq_irq_spread(struct cpumask *masks, unsigned int num);
  * path.
  *
  * Context: any.
- * Return: false when the device can't be notified.
+ * Return: 0, or as tvq_device_post_notify().
  */
-static inline bool tvq_device_notify(struct tvq_device *tdev, u32 data,
-				     bool with_data)
+static inline int tvq_device_notify(struct tvq_device *tdev, u32 data,
+				    bool with_data)
 {
 	if (unlikely(!tdev->doorbell))
-		return tvq_device_post_notify(tdev, data);
+		return tvq_device_post_notify(tdev, data,
+					      GFP_ATOMIC | __GFP_NOWARN);
 	if (with_data)
 		iowrite32(data, tdev->doorbell);
 	else
 		iowrite16(data, tdev->doorbell);
-	return true;
+	return 0;
 }
 
 #endif /* _LINUX_VIRTIO_TVQ_H */

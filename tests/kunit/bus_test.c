@@ -396,7 +396,7 @@ static void fails_once(struct kunit *test)
 			-EIO);
 	KUNIT_EXPECT_EQ(test, tvq_device_post_status(tdev, 15), -EIO);
 	KUNIT_EXPECT_EQ(test, tvq_device_reset_vq(tdev, 0), -EIO);
-	KUNIT_EXPECT_FALSE(test, tvq_device_post_notify(tdev, 0));
+	KUNIT_EXPECT_EQ(test, tvq_device_post_notify(tdev, 0, GFP_KERNEL), -EIO);
 	KUNIT_EXPECT_EQ(test, bed->num_commands, 0);
 	drop(test);
 	KUNIT_EXPECT_EQ(test, bed->fails, 1);

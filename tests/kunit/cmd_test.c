@@ -926,7 +926,8 @@ static void post_notify(struct kunit *test)
 	struct bed *bed = start(test, LONG_MS);
 
 	reply_with(bed, BYTES(0, 0, 0, 0));
-	KUNIT_ASSERT_EQ(test, tvq_cmd_post_notify(bed->q, ID, 0x01020304, on_posted, bed), 0);
+	KUNIT_ASSERT_EQ(test, tvq_cmd_post_notify(bed->q, ID, 0x01020304, GFP_KERNEL,
+						  on_posted, bed), 0);
 	expect_posted(test, bed, 0);
 	expect_out(test, bed, BYTES(8, 7, 6, 5, 4, 3, 2, 1, 2, 0, 2, 0, 4, 3, 2, 1));
 }
@@ -961,9 +962,11 @@ static void post_refused(struct kunit *test)
 	struct bed *bed = start(test, LONG_MS);
 
 	bed->link->post_err = -EINVAL;
-	KUNIT_EXPECT_EQ(test, tvq_cmd_post_notify(bed->q, ID, 0, on_posted, bed), -EINVAL);
+	KUNIT_EXPECT_EQ(test, tvq_cmd_post_notify(bed->q, ID, 0, GFP_KERNEL, on_posted,
+						  bed), -EINVAL);
 	tvq_cmdq_break(bed->q);
-	KUNIT_EXPECT_EQ(test, tvq_cmd_post_notify(bed->q, ID, 0, on_posted, bed), -EIO);
+	KUNIT_EXPECT_EQ(test, tvq_cmd_post_notify(bed->q, ID, 0, GFP_KERNEL, on_posted,
+						  bed), -EIO);
 	KUNIT_EXPECT_EQ(test, tvq_cmd_post_status(bed->q, ID, 1, GFP_KERNEL, on_posted, bed), -EIO);
 	KUNIT_EXPECT_EQ(test, tvq_cmd_post_msi(bed->q, ID, 0, 1, &msi, GFP_KERNEL,
 					       on_posted, bed), -EIO);

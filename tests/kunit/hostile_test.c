@@ -667,7 +667,7 @@ static int do_post(struct cmd_bed *bed, u64 id)
 		err = tvq_cmd_post_status(bed->q, id, 15, GFP_KERNEL, cmd_posted, bed);
 		break;
 	case 1:
-		err = tvq_cmd_post_notify(bed->q, id, 1, cmd_posted, bed);
+		err = tvq_cmd_post_notify(bed->q, id, 1, GFP_KERNEL, cmd_posted, bed);
 		break;
 	default:
 		err = tvq_cmd_post_msi(bed->q, id, 0, 1, &msi, GFP_KERNEL, cmd_posted, bed);

@@ -25,6 +25,7 @@
 #include <linux/virtio_ring.h>
 #include <linux/virtio_tvq.h>
 #include <linux/workqueue.h>
+#include <kunit/static_stub.h>
 #include <kunit/test.h>
 
 #include "fake_link.h"
@@ -1115,6 +1116,44 @@ static void notify_by_command(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, virtqueue_is_broken(vqs[3]));
 }
 
+static int no_memory(struct tvq_cmdq *q, u64 id, u32 data, gfp_t gfp, tvq_cmd_done_t done,
+		     void *ctx)
+{
+	return -ENOMEM;
+}
+
+static bool notified(struct bed *bed, u32 data)
+{
+	unsigned long end = jiffies + WAIT;
+
+	while (READ_ONCE(bed->notified) != data && time_before(jiffies, end))
+		msleep(20);
+	return READ_ONCE(bed->notified) == data;
+}
+
+/* By a worker, which the stub is not for. */
+static void notify_without_memory(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct virtqueue *vqs[VQS];
+
+	bed->features[0] |= BIT_ULL(VIRTIO_F_NOTIFICATION_DATA);
+	plug_all(test, vqs);
+	kunit_activate_static_stub(test, tvq_cmd_post_notify, no_memory);
+	KUNIT_EXPECT_TRUE(test, kick(test, vqs[3]));
+	KUNIT_EXPECT_TRUE(test, notified(bed, 0x00010003));
+	KUNIT_EXPECT_TRUE(test, kick(test, vqs[3]));
+	KUNIT_EXPECT_TRUE(test, notified(bed, 0x00020003));
+	KUNIT_EXPECT_FALSE(test, virtqueue_is_broken(vqs[3]));
+
+	/* One that is late is not sent behind a reset. */
+	KUNIT_EXPECT_TRUE(test, kick(test, vqs[0]));
+	virtio_reset_device(vqs[0]->vdev);
+	KUNIT_EXPECT_EQ(test, bed->count[CMD_NOTIFY], 3);
+	KUNIT_EXPECT_EQ(test, bed->notified, 0x00010000);
+	kunit_deactivate_static_stub(test, tvq_cmd_post_notify);
+}
+
 static struct kunit_case virtio_cases[] = {
 	KUNIT_CASE(get_config),
 	KUNIT_CASE(set_config),
@@ -1141,6 +1180,7 @@ static struct kunit_case virtio_cases[] = {
 	KUNIT_CASE(vq_resize),
 	KUNIT_CASE(notify_by_doorbell),
 	KUNIT_CASE(notify_by_command),
+	KUNIT_CASE(notify_without_memory),
 	{}
 };
 
