@@ -74,6 +74,8 @@ REPORTS = [
     (r"kmemleak: (?!.*(Kernel memory leak detector initialized"
      r"|Automatic memory scanning|mem pool available|Object search tree))",
      "kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)"),
+    (r"module virtio_tvq\w* func:\S+ has \d+ allocated at module unload",
+     "x.c:1 module virtio_tvq func:f has 96 allocated at module unload"),
     (r"\bDMA-API: (?!preallocated|debugging enabled)",
      "DMA-API: device driver frees DMA memory with wrong function"),
     (r"\brefcount_t: ", "refcount_t: underflow; use-after-free."),

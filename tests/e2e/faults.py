@@ -141,6 +141,17 @@ def dma_mappings():
     return read(path).count(os.path.basename(FN))
 
 
+def allocations():
+    """What our code and the virtio core hold, where the kernel keeps account of that,
+    which takes a while to read."""
+    try:
+        lines = read("/proc/allocinfo").splitlines()
+    except FileNotFoundError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines
+               if "[virtio_tvq]" in line or " drivers/virtio/" in line)
+
+
 def attribute(name):
     try:
         return read(f"{FN}/tvq/{name}").strip()
@@ -164,6 +175,10 @@ def counts():
     for name in ("in_flight", "waiting", "quarantined", "broken"):
         now[name] = commands()[name]
     return now
+
+
+def as_before():
+    return counts() == BASE and allocations() == ALLOCATED
 
 
 def is_broken():
@@ -383,13 +398,13 @@ def reset_all(why):
     check(not err, f"reset after {why}: {name_of(err)}")
 
 
-def clean_up(base):
+def clean_up():
     """What the fault has left goes, from the one side or the other."""
     if not attribute("devices_used").isdigit():
         soon("the queue to be given up", is_broken)
     if is_broken() or commands()["quarantined"]:
         reset_all("a fault")
-    if attribute("devices_used") != base["devices_used"]:
+    if attribute("devices_used") != BASE["devices_used"]:
         for line in host("device", "0", "ctl", "list").splitlines():
             name = dict(w.split("=", 1) for w in line.split() if "=" in w)
             link = f"{FN}/tvq/by-name/{name['name']}"
@@ -410,7 +425,6 @@ def step(cls, spec, k, command=None):
     if command:
         what += f" command={command}"
     life = cls()
-    base = BASE
     # In a report one sees what came before it.
     with open("/dev/kmsg", "w") as f:
         f.write(f"faults: {life.name}: {what}\n")
@@ -437,11 +451,12 @@ def step(cls, spec, k, command=None):
             soon("the late answer", lambda: not commands()["quarantined"])
         if spec is DEAF:
             soon("the queue to be given up", is_broken)
-        clean_up(base)
-        soon("all as before", lambda: counts() == base)
+        clean_up()
+        soon("all as before", as_before)
     except Failed as e:
-        now = counts()
-        other = {key: (base[key], now[key]) for key in base if now[key] != base[key]}
+        before = BASE | {"allocations": ALLOCATED}
+        now = counts() | {"allocations": allocations()}
+        other = {key: (before[key], now[key]) for key in before if now[key] != before[key]}
         raise Failed(f"{story}: {e}; before and now: {other}") from e
     return True
 
@@ -459,7 +474,7 @@ def one(cls, spec, k, command=None):
     reset_all("a failure")
     for line in host("device", "0", "ctl", "list").splitlines():
         host("device", "0", "ctl", "remove", line.split()[0][3:])
-    soon("to be as before, after a failure", lambda: counts() == BASE)
+    soon("to be as before, after a failure", as_before)
     check(failures < 20, "that is enough")
     return True
 
@@ -516,7 +531,7 @@ def leaks():
 
 
 def main():
-    global BASE
+    global BASE, ALLOCATED
 
     start = time.monotonic()
     # Once without a fault: what is made at the first use, and kept, is no leak.
@@ -525,6 +540,7 @@ def main():
         check(not any(results.values()), f"{cls.name}: {results}")
     fault("off")
     BASE = counts()
+    ALLOCATED = allocations()
     {"answers": answers, "deadlines": deadlines}[PHASE]()
     found = leaks()
     check(not found, f"kmemleak: {found}")
