@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 1
 # kernels: debug
-# long: yes
-# timeout: 600
+# timeout: 240
 #
 # Each allocation in our code fails in turn, by the kernel's fault injection: what is
 # being done fails with an errno, or succeeds all the same, and nothing stays behind.

@@ -9,29 +9,38 @@ read back is 0 when that has come. The filters look at the stack: an allocation 
 when code of the module is on it. Where a stock driver is probed below our device_add(),
 its own allocations would count, too. What comes of their failure is not ours, so what
 is below virtio_dev_probe() does not count there; what a stock driver asks of us is
-walked when it is bound through its own bus, where our code is above it alone."""
+walked when it is bound through its own bus, where our code is above it alone.
+
+What is below us in the kernel's own code does not allocate the same each time: caches of
+slabs are refilled, page tables of KASAN made. So a walk through all of that may miss one
+or see it twice. Those that we ask for ourselves, with nothing between, are always the
+same, and are walked once more by themselves (OWN)."""
 
 import base64
 import ctypes
 import errno
 import fcntl
+import mmap
 import os
 import re
+import shutil
 import struct
 import sys
 import time
 
 DEBUG = "/sys/kernel/debug"
-MODULE = os.environ["TVQ_MODULES"] + "/virtio_tvq.ko"
+# A copy in memory: it is read again and again.
+MODULE = shutil.copy(os.environ["TVQ_MODULES"] + "/virtio_tvq.ko", "/dev/shm")
 BUS = "/sys/bus/virtio_tvq"
 PCI = "/sys/bus/pci/drivers/virtio_tvq"
 SYS_DELETE_MODULE, SYS_FINIT_MODULE = 176, 313
 
 # Caches of the tools that watch: kmemleak and debugobjects do without memory for a
 # while, and each allocation would count twice. The nodes of radix trees are those of
-# dma-debug, which gives up without; those of xarrays go with them.
-TOOLS = {"kmemleak_object", "kmemleak_scan_area", "debug_objects_cache",
-         "radix_tree_node"}
+# dma-debug, which gives up without; those of xarrays go with them. The last ones hold
+# what counts allocations for /proc/allocinfo.
+TOOLS = ("kmemleak_object", "kmemleak_scan_area", "debug_objects_cache",
+         "radix_tree_node", "kmalloc-no-objext-")
 
 libc = ctypes.CDLL(None, use_errno=True)
 problems = 0
@@ -122,27 +131,27 @@ def host(*words):
 # --- filters ------------------------------------------------------------------
 
 
-def symbol(name, module=""):
-    """Where a function of the kernel, or of our module, begins and ends."""
-    found, addresses = None, []
-    with open("/proc/kallsyms") as f:
-        for line in f:
-            words = line.split()
-            if (len(words) > 3) != bool(module) or module not in line:
-                continue
-            addresses.append(int(words[0], 16))
-            if words[2] == name and words[1] in "tT":
-                found = addresses[-1]
-    if found is None:
-        raise SystemExit(f"no symbol {name}")
-    return found, min(a for a in addresses if a > found)
+def symbols(module=b""):
+    """What is in the kernel, or in our module, in the order of addresses: address, name."""
+    with open("/proc/kallsyms", "rb") as f:
+        text = f.read()
+    found = re.findall(rb"^(\w+) [tT] (\S+)%s$" % module, text, re.M)
+    return sorted((int(address, 16), name.decode()) for address, name in found)
+
+
+def symbol(name, table):
+    """Where a function begins and ends."""
+    for i, (start, found) in enumerate(table):
+        if found == name:
+            return start, next(a for a, _ in table[i:] if a > start)
+    raise SystemExit(f"no symbol {name}")
 
 
 def ours(name):
-    return symbol(name, "[virtio_tvq]")
+    return symbol(name, symbols(rb"\t\[virtio_tvq\]"))
 
 
-def text_size():
+def section_size(wanted):
     """Of the module, from its file: sysfs tells where a section begins alone."""
     with open(MODULE, "rb") as f:
         elf = f.read()
@@ -152,17 +161,21 @@ def text_size():
                 for i in range(count)]
     strings = sections[names][4]
     for name, _, _, _, _, length in sections:
-        if elf[strings + name:].startswith(b".text\0"):
+        if elf[strings + name:].startswith(wanted.encode() + b"\0"):
             return length
-    raise SystemExit("the module has no code")
+    raise SystemExit(f"the module has no {wanted}")
 
 
-def module_text():
-    start = int(get("/sys/module/virtio_tvq/sections/.text"), 16)
-    return start, start + text_size()
+def module_text(section=".text"):
+    start = int(get("/sys/module/virtio_tvq/sections/" + section), 16)
+    return start, start + section_size(section)
 
 
-def only(require, reject=(0, 0), depth=32):
+# As many calls as the kernel looks at.
+DEEP = 32
+
+
+def only(require, reject=(0, 0), depth=DEEP):
     """Which allocations count: with this on the stack, within so many calls."""
     for attr in "failslab", "fail_page_alloc":
         put(f"{DEBUG}/{attr}/stacktrace-depth", str(depth))
@@ -179,7 +192,7 @@ def set_up():
     put(f"{DEBUG}/fail_page_alloc/min-order", "0")
     put(f"{DEBUG}/failslab/cache-filter", "Y")
     for cache in os.listdir("/sys/kernel/slab"):
-        if cache not in TOOLS and not os.path.islink(f"/sys/kernel/slab/{cache}"):
+        if not cache.startswith(TOOLS) and not os.path.islink(f"/sys/kernel/slab/{cache}"):
             put(f"/sys/kernel/slab/{cache}/failslab", "1")
 
 
@@ -201,6 +214,20 @@ def counts():
     }
 
 
+def settled():
+    """What is there when nobody does anything: a driver that has just been bound may
+    have a command on its way, which is mapped."""
+    same, last = 0, counts()
+    end = time.monotonic() + 20
+    while same < 10:
+        now = counts()
+        same = same + 1 if now == last else 0
+        last = now
+        if time.monotonic() > end:
+            raise SystemExit("it does not come to rest")
+    return last
+
+
 def unchanged(before, what):
     end = time.monotonic() + 20
     while True:
@@ -214,6 +241,33 @@ def unchanged(before, what):
             before.update(now)
             return
         time.sleep(0.02)
+
+
+def allocations():
+    """Live ones, by the line of our code that asked for them, if the kernel counts."""
+    if not os.path.exists("/proc/allocinfo"):
+        return {}
+    with open("/proc/allocinfo", "rb") as f:
+        found = re.findall(rb"^ *\d+ +(\d+) (.*) \[virtio_tvq\]", f.read(), re.M)
+    lines = {}
+    for calls, where in found:
+        lines[where.decode()] = lines.get(where.decode(), 0) + int(calls)
+    return {where: calls for where, calls in lines.items() if calls}
+
+
+def none_left(before, what):
+    end = time.monotonic() + 20
+    while True:
+        now = allocations()
+        if now == before:
+            return
+        if time.monotonic() > end:
+            break
+        time.sleep(0.1)
+    for where in sorted(before.keys() | now.keys()):
+        if before.get(where, 0) != now.get(where, 0):
+            problem(f"{what}: allocations at {where}: {before.get(where, 0)} before, "
+                    f"{now.get(where, 0)} now")
 
 
 # --- walks ----------------------------------------------------------------------
@@ -236,6 +290,7 @@ class Walk:
     def __iter__(self):
         global total
         self.nth = 1
+        before = allocations()
         while True:
             yield self.nth
             if self.over:
@@ -249,6 +304,7 @@ class Walk:
         if not self.faults:
             problem(f"{self.name}: nothing has failed")
         total += self.faults
+        none_left(before, self.name)
 
     def answered(self, err):
         if not self.over:
@@ -278,7 +334,7 @@ def leaks(what):
 def function():
     """The management function's directory."""
     for name in sorted(os.listdir("/sys/bus/pci/devices")):
-        path = f"/sys/bus/pci/devices/{name}"
+        path = os.path.realpath(f"/sys/bus/pci/devices/{name}")
         if get(path + "/vendor") == "0x1af4" and get(path + "/device") == "0x10f0":
             return path
     raise SystemExit("no function")
@@ -304,47 +360,55 @@ def destroy(name):
 
 
 def device(name):
-    return os.path.realpath(f"{FN}/tvq/by-name/{name}")
+    """realpath() would look at each directory on the way."""
+    by_name = FN + "/tvq/by-name/"
+    return os.path.normpath(by_name + os.readlink(by_name + name))
 
 
 def vdev(name):
-    for entry in os.listdir(device(name)) if os.path.isdir(device(name)) else []:
+    for entry in os.listdir(device(name)):
         if entry.startswith("virtio"):
             return entry
     return None
 
 
-def status(name):
+def is_bound(name):
+    """The virtio core leaves FAILED (0x80) as it is when it tries again."""
     vd = vdev(name)
-    return get(f"{device(name)}/{vd}/status") if vd else "none"
+    return vd is not None and (int(get(f"{device(name)}/{vd}/status"), 16) & ~0x80) == 0xf
 
 
 def bind_all(name, driver):
     """By hand, what no memory was left for."""
+    if is_bound(name):
+        return
     if vdev(name) is None:
         put(BUS + "/drivers/virtio_tvq/bind", os.path.basename(device(name)))
-    if status(name) != "0x0000000f":
+    if not is_bound(name):
         put(f"/sys/bus/virtio/drivers/{driver}/bind", vdev(name))
-    if status(name) != "0x0000000f":
-        problem(f"{name} is not bound: {status(name)}")
+    if not is_bound(name):
+        problem(f"{name} is not bound")
 
 
 DRIVER = {"blk": "virtio_blk", "net": "virtio_net", "rng": "virtio_rng",
           "console": "virtio_console"}
-STOCK = symbol("virtio_dev_probe")
+KERNEL = symbols()
+STOCK = symbol("virtio_dev_probe", KERNEL)
 # The interrupt core does without its files in /proc, and warns when they are to go.
-IRQ_PROC = symbol("register_irq_proc")
+IRQ_PROC = symbol("register_irq_proc", KERNEL)
 # Each interrupt makes two dozen allocations, deep in the interrupt core, for sysfs alone.
 # They are walked with a disk's interrupts; with the function's this leaves them out.
 SHALLOW = 12
+# The allocator alone is between the allocation and our code.
+OWN = 5
 
 
 def phase_module():
     """Loading the module, with no function to bind. Without bus_register(), which gives
     lockdep back a key that it has not registered yet."""
     put("/sys/bus/pci/drivers_autoprobe", "0")
-    only(symbol("do_one_initcall"), symbol("bus_register"))
-    before = counts()
+    only(symbol("do_one_initcall", KERNEL), symbol("bus_register", KERNEL))
+    before = settled()
     # EINVAL: the driver core's, when it can't link driver and module.
     walk = Walk("insmod", (errno.ENOMEM, errno.EINVAL))
     for _ in walk:
@@ -356,33 +420,36 @@ def phase_module():
 
 
 def phase_bind():
-    only(module_text(), IRQ_PROC, SHALLOW)
-    before = counts()
-    # EBUSY and EINVAL: without memory to reserve and to map a BAR, in the kernel's own
-    # code. ENODEV and ENOSPC: without memory for interrupts, there.
-    walk = Walk("bind of the function", (errno.ENOMEM, errno.EBUSY, errno.EINVAL,
-                                         errno.ENODEV, errno.ENOSPC))
-    for _ in walk:
-        if walk.run(bind) == 0:
-            unbind()
-        unchanged(before, walk.name)
+    before = settled()
+    for what, depth in ("", SHALLOW), (", our own", OWN):
+        only(module_text(), IRQ_PROC, depth)
+        # EBUSY and EINVAL: without memory to reserve and to map a BAR, in the kernel's
+        # own code. ENODEV and ENOSPC: without memory for interrupts, there.
+        walk = Walk("bind of the function" + what,
+                    (errno.ENOMEM, errno.EBUSY, errno.EINVAL, errno.ENODEV,
+                     errno.ENOSPC))
+        for _ in walk:
+            if walk.run(bind) == 0:
+                unbind()
+            unchanged(before, walk.name)
     bind()
 
 
 def phase_create(kind, spec):
-    only(module_text(), STOCK)
-    before = counts()
-    walk = Walk(f"create of {kind}")
-    for _ in walk:
-        if walk.run(create, f"type={kind} name=x {spec}") == 0:
-            bind_all("x", DRIVER[kind])
-            destroy("x")
-        unchanged(before, walk.name)
+    before = settled()
+    for what, depth in ("", DEEP), (", our own", OWN):
+        only(module_text(), STOCK, depth)
+        walk = Walk(f"create of {kind}{what}")
+        for _ in walk:
+            if walk.run(create, f"type={kind} name=x {spec}") == 0:
+                bind_all("x", DRIVER[kind])
+                destroy("x")
+            unchanged(before, walk.name)
 
 
 def phase_destroy(kind, spec):
     only(module_text())
-    before = counts()
+    before = settled()
     walk = Walk(f"destroy of {kind}")
     for _ in walk:
         create(f"type={kind} name=x {spec}")
@@ -393,7 +460,10 @@ def phase_destroy(kind, spec):
 def phase_driver(kind, spec, unbinding, filters):
     """A stock driver, of which our code is above the allocations that count alone."""
     create(f"type={kind} name=x {spec}")
-    before = counts()
+    if kind == "console":
+        # Its port comes a little later, with its buffers, and with this as the last.
+        wait_for("a port", lambda: os.listdir(f"{DEBUG}/virtio-ports"))
+    before = settled()
     drv = "/sys/bus/virtio/drivers/" + DRIVER[kind]
     if unbinding:
         only(module_text())
@@ -403,9 +473,9 @@ def phase_driver(kind, spec, unbinding, filters):
             bind_all("x", DRIVER[kind])
             unchanged(before, walk.name)
     put(drv + "/unbind", vdev("x"))
-    without = counts()
-    for what, require, reject in filters:
-        only(require, reject)
+    without = settled()
+    for what, require, reject, depth in filters:
+        only(require, reject, depth)
         walk = Walk(f"bind of {DRIVER[kind]}{what}")
         for _ in walk:
             if walk.run(put, drv + "/bind", vdev("x")) == 0:
@@ -415,9 +485,11 @@ def phase_driver(kind, spec, unbinding, filters):
 
 
 def phase_drivers():
-    phase_driver("blk", "capacity=1M", True, [("", module_text(), IRQ_PROC)])
-    parts = [(", rings", ours("tvq_virtio_make_vqs"), (0, 0)),
-             (", commands", ours("tvq_msg_alloc"), (0, 0))]
+    text = module_text()
+    phase_driver("blk", "capacity=1M", True, [("", text, IRQ_PROC, DEEP),
+                                              (", our own", text, IRQ_PROC, OWN)])
+    parts = [(", rings", ours("tvq_virtio_make_vqs"), (0, 0), DEEP),
+             (", our own", text, (0, 0), OWN)]
     phase_driver("net", "", True, parts)
     phase_driver("console", "", True, parts)
 
@@ -432,7 +504,7 @@ def phase_unbind():
     create("type=blk name=x capacity=1M")
     unbind()
     only(module_text())
-    before = counts()
+    before = settled()
     walk = Walk("unbind of the function")
     for _ in walk:
         bind()
@@ -446,7 +518,7 @@ def phase_unbind():
 def phase_read():
     only(module_text())
     create("type=net name=x")
-    before = counts()
+    before = settled()
     names = [FN + "/tvq/devices_used"]
     names += [f"{device('x')}/{name}" for name in ("mac", "vqs")]
     for name in names:
@@ -462,7 +534,7 @@ def phase_provision():
     create("type=net name=x")
     name = os.path.basename(device("x"))
     put(BUS + "/drivers/virtio_tvq/unbind", name)
-    before = counts()
+    before = settled()
     for attr, old, new in (("mac", "02:00:00:00:00:01", "02:00:00:00:00:02"),
                            ("vqs", "1", "2")):
         walk = Walk("write of " + attr)
@@ -481,7 +553,7 @@ def phase_parts():
     only(module_text())
     create("type=blk name=x capacity=1M")
     files = f"{DEBUG}/virtio_tvq/{os.path.basename(device('x'))}"
-    before = counts()
+    before = settled()
     for mode, other in ("stopped", "running"), ("running", "stopped"):
         walk = Walk(f"mode {mode}")
         for _ in walk:
@@ -506,11 +578,10 @@ def phase_parts():
 
 def phase_reset():
     def bound():
-        return all(status(name) == "0x0000000f"
-                   for name in os.listdir(FN + "/tvq/by-name"))
+        return all(is_bound(name) for name in os.listdir(FN + "/tvq/by-name"))
 
     def walk(name):
-        before = counts()
+        before = settled()
         walk = Walk(name, (errno.ENOMEM, errno.ENODEV, errno.ENOSPC))
         for _ in walk:
             walk.run(put, FN + "/tvq/reset", "1")
@@ -532,82 +603,122 @@ def phase_reset():
     destroy("y")
 
 
-def kworkers():
-    found = []
-    for pid in os.listdir("/proc"):
-        if pid.isdigit():
-            try:
-                if get(f"/proc/{pid}/comm").startswith("kworker"):
-                    found.append(pid)
-            except OSError:
-                pass
-    return found
+class AnyoneWalk(Walk):
+    """The same with what nobody waits for: work items, and what is done in interrupts,
+    where no task counts. There is one count for all, which cannot be set and is
+    reached where it is a multiple of a number that can be. It is known after each
+    fault, but no more when the walk is over. The first fault of the next one, the
+    how manyth it may be, tells it again."""
 
-
-class WorkerWalk(Walk):
-    """What work items do: each worker counts for itself, and one has the item."""
+    count, limit = 0, 0
+    tries = 0
 
     def run(self, function, done):
-        workers = kworkers()
-        self.set(workers, self.nth)
+        """Until done()."""
+        attr = f"{DEBUG}/failslab/"
+        cls = AnyoneWalk
+        self.unseen = cls.count is None
+        interval = cls.limit if self.unseen else cls.count + self.nth
+        put(attr + "interval", str(interval))
+        put(attr + "times", "1")
+        put(attr + "probability", "100")
         function()
         wait_for(f"{self.name}, fault {self.nth}", done)
-        left = self.set(workers, 0)
-        hits = left.count(0)
-        # It may have been a worker that was started since.
-        self.unseen = not any(n < self.nth for n in left)
-        self.faults += hits
-        self.answers[0] = self.faults
-        self.over = not hits and not self.unseen
-
-    @staticmethod
-    def set(workers, nth):
-        left = []
-        for pid in workers:
-            try:
-                left.append(int(get(f"/proc/{pid}/fail-nth")))
-                put(f"/proc/{pid}/fail-nth", str(nth))
-            except OSError:
-                pass        # an idle worker has ended
-        return left
+        put(attr + "probability", "0")
+        hit = get(attr + "times") == "0"
+        if hit:
+            # Nothing is counted where each one is to fail.
+            cls.count = interval if interval > 1 else 0
+            self.faults += 1
+            self.answers[0] = self.faults
+        elif not self.unseen:
+            cls.count, cls.limit = None, interval
+        # Where nothing is allocated, it is never told.
+        self.tries += self.unseen
+        self.over = not hit and (not self.unseen or self.tries > cls.limit)
 
 
 def phase_workers():
-    only(module_text(), STOCK)
-    before = counts()
+    only(module_text(), STOCK, OWN)
+    before = settled()
 
     def there():
+        if "x" not in os.listdir(FN + "/tvq/by-name"):
+            return False
         bind_all("x", DRIVER["rng"])
         return True
 
     def gone():
-        return not os.path.exists(f"{FN}/tvq/by-name/x")
+        return "x" not in os.listdir(FN + "/tvq/by-name")
 
-    found = WorkerWalk("discovery")
+    found = AnyoneWalk("discovery")
     for _ in found:
-        found.run(lambda: host("device", "0", "ctl", "add", "type=rng", "name=x"),
-                  lambda: not gone())
-        wait_for("to be bound", there)
+        found.run(lambda: host("device", "0", "ctl", "add", "type=rng", "name=x"), there)
         host("device", "0", "ctl", "remove", "x")
         wait_for("to go", gone)
         unchanged(before, found.name)
-    lost = WorkerWalk("removal by the other side")
+    lost = AnyoneWalk("removal by the other side")
     for _ in lost:
         host("device", "0", "ctl", "add", "type=rng", "name=x")
         wait_for("to be bound", there)
-        lost.run(lambda: host("device", "0", "ctl", "remove", "x"), gone)
+        lost.run(lambda: host("device", "0", "ctl", "remove", "x"),
+                 lambda: counts() == before)
         unchanged(before, lost.name)
 
     create("type=blk name=x capacity=1M")
     disk = os.listdir(f"{device('x')}/{vdev('x')}/block")[0]
-    before = counts()
+    before = settled()
     size = 1
-    walk = WorkerWalk("change of the configuration")
+    # Few are our own here, but for what the ring needs.
+    only(module_text())
+    walk = AnyoneWalk("change of the configuration")
     for _ in walk:
         size += 1
         walk.run(lambda: host("device", "0", "ctl", "resize", "x", f"{size}M"),
                  lambda: int(get(f"/sys/block/{disk}/size")) == size << 11)
         unchanged(before, walk.name)
+
+    # An interrupt is moved: the message is posted in an interrupt. The disk then
+    # interrupts the other CPU, or nobody at all and is read for ever.
+    pattern = rf"^ *(\d+): +(\d+) +(\d+) .*{os.path.basename(device('x'))}-req.0$"
+
+    def row():
+        return [int(n) for n in
+                re.search(pattern, get("/proc/interrupts"), re.M).groups()]
+
+    fd = os.open("/dev/" + disk, os.O_RDONLY | os.O_DIRECT)
+    page = mmap.mmap(-1, 4096)
+    irq, cpu = row()[0], 0
+    walk = AnyoneWalk("move of an interrupt")
+    for _ in walk:
+        cpu = 1 - cpu
+        seen = row()[1 + cpu]
+
+        def moved():
+            os.preadv(fd, [page], 0)
+            return row()[1 + cpu] > seen
+
+        walk.run(lambda: put(f"/proc/irq/{irq}/smp_affinity_list", str(cpu)), moved)
+        unchanged(before, walk.name)
+    os.close(fd)
+    destroy("x")
+
+
+def phase_rmmod():
+    """With a disk in use by its driver: what is behind phase_unbind()'s."""
+    create("type=blk name=x capacity=1M")
+    before = settled()
+    rmmod()
+    without = settled()
+    walk = Walk("rmmod")
+    for _ in walk:
+        insmod()
+        bind_all("x", DRIVER["blk"])
+        unchanged(before, walk.name)
+        only(module_text(".exit.text"), module_text())
+        walk.run(rmmod)
+        unchanged(without, walk.name)
+    insmod()
     destroy("x")
 
 
@@ -635,7 +746,7 @@ class PostWalk(Walk):
 
 
 def phase_post():
-    before = counts()
+    before = settled()
 
     def life():
         create("type=blk name=x capacity=1M")
@@ -661,7 +772,14 @@ PHASES = {
     "post": phase_post,
     "reset": phase_reset,
     "unbind": phase_unbind,
+    "rmmod": phase_rmmod,
 }
+
+# A scan takes seconds, and each one tells what had leaked by the one before. What leaked
+# after the last is found by the test bed when the guest ends.
+SCANNED = "bind", "drivers", "post", "unbind"
+# Fewer than that, and the filters let too little through.
+FAULTS_MIN = 600
 
 
 def main():
@@ -682,10 +800,13 @@ def main():
                 bind()
             for left in os.listdir(FN + "/tvq/by-name"):
                 errno_of(destroy, left)
-        leaks(name)
+        if name in SCANNED:
+            leaks(name)
         print(f"--- {name}: {time.monotonic() - start:.1f} s", flush=True)
     unbind()
     rmmod()
+    if chosen == list(PHASES) and total < FAULTS_MIN:
+        problem(f"no more than {total} faults")
     print(f"{total} faults, {problems} problems")
     return problems != 0
 
