@@ -715,6 +715,9 @@ static int tvq_virtio_disable_vq_and_reset(struct virtqueue *vq)
 
 	if (!virtio_has_feature(vq->vdev, VIRTIO_F_RING_RESET))
 		return -ENOENT;
+	/* It could not be enabled again: the device would refuse, and has let go of it. */
+	if (vq->reset)
+		return 0;
 	flush_work(&vd->late_work);
 	err = tvq_device_reset_vq(vd->tdev, vq->index);
 	if (err)

@@ -1022,6 +1022,11 @@ static void vq_reset(struct kunit *test)
 	msleep(20);
 	KUNIT_EXPECT_EQ(test, atomic_read(&bed->callbacks[1]), 1);
 
+	/* To try again, the core resets first what is reset: the device need not. */
+	KUNIT_EXPECT_EQ(test, vdev->config->disable_vq_and_reset(vqs[1]), 0);
+	KUNIT_EXPECT_TRUE(test, vqs[1]->reset);
+	KUNIT_EXPECT_EQ(test, bed->count[CMD_VQ_RESET], 2);
+
 	/* It alone, with its vector and the configuration's, and no messages */
 	bed->refused = 0;
 	KUNIT_EXPECT_EQ(test, vdev->config->enable_vq_after_reset(vqs[1]), 0);
