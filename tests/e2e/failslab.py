@@ -24,6 +24,7 @@ import mmap
 import os
 import re
 import shutil
+import socket
 import struct
 import sys
 import time
@@ -34,6 +35,7 @@ MODULE = shutil.copy(os.environ["TVQ_MODULES"] + "/virtio_tvq.ko", "/dev/shm")
 BUS = "/sys/bus/virtio_tvq"
 PCI = "/sys/bus/pci/drivers/virtio_tvq"
 SYS_DELETE_MODULE, SYS_FINIT_MODULE = 176, 313
+SIOCETHTOOL, ETHTOOL_SRINGPARAM = 0x8946, 0x11
 
 # Caches of the tools that watch: kmemleak and debugobjects do without memory for a
 # while, and each allocation would count twice. The nodes of radix trees are those of
@@ -435,9 +437,10 @@ def phase_bind():
     bind()
 
 
-def phase_create(kind, spec):
+def phase_create(kind, spec, depths=(DEEP, OWN)):
     before = settled()
-    for what, depth in ("", DEEP), (", our own", OWN):
+    for depth in depths:
+        what = ", our own" if depth == OWN else ""
         only(module_text(), STOCK, depth)
         walk = Walk(f"create of {kind}{what}")
         for _ in walk:
@@ -492,6 +495,30 @@ def phase_drivers():
              (", our own", text, (0, 0), OWN)]
     phase_driver("net", "", True, parts)
     phase_driver("console", "", True, parts)
+
+
+def phase_rings():
+    """A driver has its rings replaced, which resets the queues and enables them again."""
+    def resize(size):
+        netdev, = os.listdir(f"{device('x')}/{vdev('x')}/net")
+        # struct ethtool_ringparam; where it is stands in struct ifreq.
+        ring = ctypes.create_string_buffer(struct.pack(
+            "9I", ETHTOOL_SRINGPARAM, 0, 0, 0, 0, size, 0, 0, size))
+        request = struct.pack("16sQ16x", netdev.encode(), ctypes.addressof(ring))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            fcntl.ioctl(s, SIOCETHTOOL, request)
+
+    only(module_text())
+    create("type=net name=x")
+    before = settled()
+    # EBUSY is what the virtio core makes of any error when a queue is enabled again.
+    walk = Walk("resize of rings", (errno.ENOMEM, errno.EBUSY))
+    for _ in walk:
+        walk.run(resize, 64)
+        # What has failed half-way can be done again.
+        resize(128)
+        unchanged(before, walk.name)
+    destroy("x")
 
 
 def read_file(path):
@@ -764,9 +791,13 @@ def phase_post():
 PHASES = {
     "module": phase_module,
     "bind": phase_bind,
-    "create": lambda: phase_create("rng", ""),
+    "create": lambda: (
+        phase_create("rng", ""),
+        phase_create("net", "mac=02:00:00:00:00:01 mtu=1400 vqs=2", (OWN,)),
+        phase_create("blk", "capacity=1M serial=s vqs=2 vectors=3", (OWN,))),
     "destroy": lambda: phase_destroy("blk", "capacity=1M"),
     "drivers": phase_drivers,
+    "rings": phase_rings,
     "files": lambda: (phase_read(), phase_provision(), phase_parts()),
     "workers": phase_workers,
     "post": phase_post,
