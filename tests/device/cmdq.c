@@ -151,7 +151,7 @@ int cmdq_start(struct cmdq *q, struct pci *pci, uint16_t index, bool (*take)(str
 	pthread_cond_init(&q->wake_cond, NULL);
 	pthread_mutex_init(&q->lock, NULL);
 	vq_init(&q->vq, &pci->mem, index);
-	hostile_queue_init(&q->vq.hostile, pci->hostile, 0, index);
+	hostile_queue_init(&q->vq.hostile, pci->hostile, 0, 0, index);
 	return pthread_create(&q->thread, NULL, cmdq_thread, q) ? -1 : 0;
 }
 

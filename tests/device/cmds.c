@@ -442,7 +442,8 @@ static int cmd_setup(struct command *cmd)
 		vq_setup(mdev, &vqs[i], &layout);
 		if (vq_enable(vq, &layout))
 			err = CMD_ERR(ENOMEM, NONE);
-		hostile_queue_init(&vq->hostile, &cmd->tvq->hostile, mdev->id, vq->index);
+		hostile_queue_init(&vq->hostile, &cmd->tvq->hostile, mdev->id, mdev->type->type,
+				   vq->index);
 		vq->vector = le16toh(vqs[i].vector);
 	}
 	if (err) {

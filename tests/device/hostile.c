@@ -2,6 +2,7 @@
 /* A device that lies. */
 #include <endian.h>
 #include <inttypes.h>
+#include <linux/virtio_ids.h>
 #include <linux/virtio_pci.h>
 #include <linux/virtio_tvq.h>
 #include <stddef.h>
@@ -387,26 +388,32 @@ unsigned int hostile_used(struct virtq *vq, const struct vq_chain *chain, uint32
 	struct hostile_counts *count;
 	uint32_t kind;
 
-	if (!on(hq->hostile, n, hq->id, hq->managed ? HOSTILE_QUEUES : HOSTILE_RINGS))
+	if (!on(hq->hostile, n, hq->id, hq->type ? HOSTILE_QUEUES : HOSTILE_RINGS))
 		return 1;
 	count = &hq->hostile->count;
-	if (hq->managed)
+	if (hq->type)
 		atomic_fetch_add(&count->used, 1);
 	if (!lies(hq->hostile, n))
 		return 1;
 	/* What ends a queue is rare, so that much happens before: with one, all devices end. */
-	kind = below(n, hq->managed ? 1000 : 10000);
+	kind = below(n, hq->type ? 1000 : 10000);
 	if (kind >= ENDINGS) {
-		if (!hq->managed)
+		if (!hq->type)
 			return 1;
 		atomic_fetch_add(&count->used_lies, 1);
-		if (kind < 300)
-			*written = odd_number(n, *written);
-		else
+		if (kind >= 300)
 			lie_data(vq, chain, *written);
+		else
+			*written = odd_number(n, *written);
+		/*
+		 * By a length that virtio_net is told, it syncs its memory, before it
+		 * looks whether the buffer has that much.
+		 */
+		if (hq->type == VIRTIO_ID_NET && *written > chain->in_len)
+			*written = chain->in_len;
 		return 1;
 	}
-	atomic_fetch_add(hq->managed ? &count->used_lies : &count->ring_lies, 1);
+	atomic_fetch_add(hq->type ? &count->used_lies : &count->ring_lies, 1);
 	log_debug("queue %u: a lie of kind %u", vq->index, kind);
 	hq->end = HOSTILE_ENDS;
 	/*
@@ -622,11 +629,11 @@ bool hostile_was_on(struct hostile *h)
 }
 
 void hostile_queue_init(struct hostile_queue *hq, struct hostile *h, uint64_t device_id,
-			uint16_t index)
+			uint32_t type, uint16_t index)
 {
 	hq->hostile = h;
 	hq->id = device_id << 16 | index;
-	hq->managed = device_id;
+	hq->type = type;
 }
 
 int hostile_start(struct hostile *h, struct pci *pci)

@@ -74,12 +74,12 @@ struct hostile {
 	bool stop;
 };
 
-/* Numbers of one queue of the device that is mdev_id, or, for 0, of the function. */
+/* Numbers of one queue of a managed device, or of the function. */
 struct hostile_queue {
 	struct hostile *hostile;	/* NULL: never */
 	uint64_t id;
 	struct hostile_numbers numbers;
-	bool managed;
+	uint32_t type;			/* of the managed device; 0: the function's queue */
 	uint16_t jump;			/* of the used index, that is to come */
 	/* With the next buffers that are shown, and the interrupt behind it, it ends. */
 	enum { HOSTILE_GOES_ON, HOSTILE_ENDS, HOSTILE_LAST, HOSTILE_SILENT } end;
@@ -93,7 +93,7 @@ void hostile_set(struct hostile *h, const struct hostile_options *opt);
 bool hostile_was_on(struct hostile *h);
 
 void hostile_queue_init(struct hostile_queue *hq, struct hostile *h, uint64_t device_id,
-			uint16_t index);
+			uint32_t type, uint16_t index);
 
 /*
  * An answer to a command is about to be given: lie in it, or about its length. In a

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 /* A device that lies: by its seed, and within what it was given. */
 #include <linux/virtio_blk.h>
+#include <linux/virtio_ids.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -231,5 +232,34 @@ TEST(hostile_queues)
 	CHECK_EQ(blk_request(&m.ring[0], kick, &m, VIRTIO_BLK_T_IN, 0, in, sizeof(in), false), 0);
 	CHECK(!memcmp(in, out, sizeof(in)));
 	CHECK_EQ(count->reply_lies, 0);
+	driver_exit(&d);
+}
+
+/* How often one that gives back 100 bytes of 200 says of them that they are more. */
+static unsigned int too_long(uint32_t type)
+{
+	const struct vq_chain chain = { .in_len = 200 };
+	struct virtq vq = { .mem = &d.c.tvq.pci.mem, .size = 64 };
+	unsigned int i, n = 0;
+	uint32_t id, written;
+
+	hostile_queue_init(&vq.hostile, &d.c.tvq.hostile, 1, type, 0);
+	for (i = 0; i < 1000; i++) {
+		id = 0;
+		written = 100;
+		hostile_used(&vq, &chain, &id, &written);
+		n += written > chain.in_len;
+	}
+	return n;
+}
+
+/* What the kernel's own driver would be reported for is left out. */
+TEST(hostile_lengths)
+{
+	driver_init(&d, NULL);
+	CHECK(!tell("3,rate=1000,what=queues"));
+	CHECK(too_long(VIRTIO_ID_BLOCK) > 50);
+	CHECK_EQ(too_long(VIRTIO_ID_NET), 0);
+	tell_off();
 	driver_exit(&d);
 }
