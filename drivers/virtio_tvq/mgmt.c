@@ -928,13 +928,15 @@ int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
 	/* Memory may be had by writing to one of the disks that wait from now on. */
 	mgmt->noio_flags = sleep ? 0 : memalloc_noio_save();
 
-	while ((tdev = tvq_mgmt_next(mgmt, tdev, false))) {
-		if (err)
-			continue;
-		/* Its driver will wait for what it has asked of the device. */
+	/*
+	 * Drivers will wait for what they have asked of a device that is stopped, and
+	 * those of others for them: that of an interface may have RTNL.
+	 */
+	while (!err && (tdev = tvq_mgmt_next(mgmt, tdev, false)))
 		tvq_member_resume(tdev);
-		err = tvq_device_freeze(tdev, sleep);
-	}
+	while ((tdev = tvq_mgmt_next(mgmt, tdev, false)))
+		if (!err)
+			err = tvq_device_freeze(tdev, sleep);
 	if (!err)
 		return 0;
 	while ((tdev = tvq_mgmt_next(mgmt, tdev, false)))
@@ -1117,9 +1119,12 @@ void tvq_mgmt_stop(struct tvq_mgmt *mgmt)
 	flush_workqueue(mgmt->leave_wq);
 	/* It may have asked for another one. */
 	cancel_delayed_work_sync(&mgmt->scan_work);
+	/* All go on before one is removed: see tvq_mgmt_freeze(). */
 	xa_for_each(&mgmt->devices, id, tdev) {
 		set_bit(TVQ_DEVICE_LEAVING, &tdev->flags);
 		tvq_mgmt_unlink(mgmt, tdev);
+	}
+	xa_for_each(&mgmt->devices, id, tdev) {
 		tvq_device_remove(tdev);
 		tvq_mgmt_erase(mgmt, tdev);
 	}

@@ -98,6 +98,7 @@ struct one {
  * @admin_num: how many
  * @stops: by device_id, how often the device was stopped
  * @resumes: and let go on
+ * @resets_before: of device 1, when one of them was let go on
  */
 struct bed {
 	struct fake_link *link;
@@ -120,6 +121,7 @@ struct bed {
 	unsigned int admin_num;
 	unsigned int stops[NEW + 1];
 	unsigned int resumes[NEW + 1];
+	unsigned int resets_before;
 };
 
 /* The driver's callbacks have no other way to find it. */
@@ -265,10 +267,12 @@ static int admin_answer(struct fake_link *link, const struct fake_cmd *cmd)
 		memset(cmd->in + 8, 0xff, cmd->in_len - 8);
 		return cmd->in_len;
 	case VIRTIO_ADMIN_CMD_DEV_MODE_SET:
-		if (*(const u8 *)(cmd->out + 24))
+		if (*(const u8 *)(cmd->out + 24)) {
 			bed->stops[id]++;
-		else
+		} else {
 			bed->resumes[id]++;
+			bed->resets_before = bed->one[1].resets;
+		}
 		return 8;
 	case VIRTIO_TVQ_ADMIN_CMD_MEMBER_GET:
 		put_unaligned_le32(id, cmd->in + 8);
@@ -1298,6 +1302,28 @@ static void admin_stopped_goes_on(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bed->stops[2] + bed->stops[3], 2);
 }
 
+/* The driver of another one may wait for that of the device that was stopped. */
+static void admin_stopped_holds_up_nobody(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	unsigned int resets = bed->one[1].resets;
+
+	KUNIT_ASSERT_EQ(test, tvq_member_set_mode(device(bed, 3), true), 0);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	KUNIT_EXPECT_EQ(test, bed->resumes[3], 1);
+	KUNIT_EXPECT_EQ(test, bed->resets_before, resets);
+	KUNIT_EXPECT_GT(test, bed->one[1].resets, resets);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	resets = bed->one[1].resets;
+	KUNIT_ASSERT_EQ(test, tvq_member_set_mode(device(bed, 3), true), 0);
+	tvq_mgmt_stop(bed->mgmt);
+	KUNIT_EXPECT_EQ(test, bed->resumes[3], 2);
+	KUNIT_EXPECT_EQ(test, bed->resets_before, resets);
+	KUNIT_EXPECT_GT(test, bed->one[1].resets, resets);
+}
+
 /* The device that was stopped can't be told: it is given up, and is back afterwards. */
 static void admin_stopped_and_mute(struct kunit *test)
 {
@@ -1449,6 +1475,7 @@ static void scan_lacks_memory(struct kunit *test)
 static struct kunit_case power_cases[] = {
 	KUNIT_CASE_PARAM(admin_lists_come_again, kind_gen_params),
 	KUNIT_CASE_PARAM(admin_stopped_goes_on, kind_gen_params),
+	KUNIT_CASE(admin_stopped_holds_up_nobody),
 	KUNIT_CASE(admin_stopped_and_mute),
 	KUNIT_CASE(admin_mute_after_a_reset),
 	KUNIT_CASE(admin_no_way_back),
