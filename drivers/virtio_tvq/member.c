@@ -317,7 +317,12 @@ static int tvq_member_do_set_mode(struct tvq_device *tdev, bool stopped)
 
 	lockdep_assert_held(&tdev->member_lock);
 	err = tvq_admin_mode_set(tdev->mgmt->admin, &member, stopped);
-	/* Without an answer to a stop, it may be one, and nobody is to wait for it. */
+	/*
+	 * One that refuses may have stopped all the same, and nobody is to wait for it;
+	 * but nothing was sent with -EIO.
+	 */
+	if (!err || (stopped && err != -EIO))
+		tdev->may_be_stopped = stopped;
 	if (!err || (stopped && (err == -ETIMEDOUT || err == -EPROTO)))
 		tdev->stopped = stopped;
 	return err;
@@ -370,7 +375,7 @@ void tvq_member_resume(struct tvq_device *tdev)
 	int err;
 
 	guard(mutex)(&tdev->member_lock);
-	if (!tdev->stopped || test_bit(TVQ_DEVICE_GONE, &tdev->flags))
+	if (!tdev->may_be_stopped || test_bit(TVQ_DEVICE_GONE, &tdev->flags))
 		return;
 	noio = memalloc_noio_save();
 	err = tvq_member_do_set_mode(tdev, false);
@@ -379,6 +384,7 @@ void tvq_member_resume(struct tvq_device *tdev)
 		return;
 	dev_err(&tdev->dev, "stays stopped: %pe\n", ERR_PTR(err));
 	tdev->stopped = false;
+	tdev->may_be_stopped = false;
 	tvq_device_fail(tdev);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_member_resume);

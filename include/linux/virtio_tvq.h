@@ -109,8 +109,9 @@ struct tvq_device {
 	struct resource *const *shm_bars;	/* by number, see struct tvq_mgmt */
 	struct list_head shm_regions;	/* by lock: those that were asked for */
 	/* private: member.c's and debugfs.c's */
-	struct mutex member_lock;	/* serialises admin commands; guards stopped */
+	struct mutex member_lock;	/* serialises admin commands; guards the two that follow */
 	bool stopped;
+	bool may_be_stopped;		/* whatever the device has said of it */
 	struct dentry *debugfs;
 	/* private: irq.c's */
 	struct tvq_irqs *irqs;

@@ -94,6 +94,7 @@ struct one {
  * @wrong_used: CREATE is answered with more than there is room for
  * @admin_link: its admin virtqueue
  * @admin_mute: no command is answered there
+ * @stop_denied: a device that stops says that it doesn't
  * @admin_log: the commands that it got, see ADMIN
  * @admin_num: how many
  * @stops: by device_id, how often the device was stopped
@@ -117,6 +118,7 @@ struct bed {
 	unsigned int wrong_type;
 	bool wrong_used;
 	bool admin_mute;
+	bool stop_denied;
 	u32 admin_log[64];
 	unsigned int admin_num;
 	unsigned int stops[NEW + 1];
@@ -269,6 +271,8 @@ static int admin_answer(struct fake_link *link, const struct fake_cmd *cmd)
 	case VIRTIO_ADMIN_CMD_DEV_MODE_SET:
 		if (*(const u8 *)(cmd->out + 24)) {
 			bed->stops[id]++;
+			if (bed->stop_denied)
+				put_unaligned_le16(VIRTIO_TVQ_ADMIN_STATUS_EBUSY, cmd->in);
 		} else {
 			bed->resumes[id]++;
 			bed->resets_before = bed->one[1].resets;
@@ -1324,6 +1328,28 @@ static void admin_stopped_holds_up_nobody(struct kunit *test)
 	KUNIT_EXPECT_GT(test, bed->one[1].resets, resets);
 }
 
+/* It has said that it would not stop, and yet it may have. */
+static void admin_stop_denied(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	bed->stop_denied = true;
+	KUNIT_ASSERT_EQ(test, tvq_member_set_mode(device(bed, 2), true), -EBUSY);
+	KUNIT_EXPECT_FALSE(test, tvq_member_stopped(device(bed, 2)));
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	KUNIT_EXPECT_EQ(test, bed->resumes[1], 0);
+	KUNIT_EXPECT_EQ(test, bed->resumes[2], 1);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	expect_runs(test, 2);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	KUNIT_EXPECT_EQ(test, bed->resumes[2], 1);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+}
+
 /* The device that was stopped can't be told: it is given up, and is back afterwards. */
 static void admin_stopped_and_mute(struct kunit *test)
 {
@@ -1476,6 +1502,7 @@ static struct kunit_case power_cases[] = {
 	KUNIT_CASE_PARAM(admin_lists_come_again, kind_gen_params),
 	KUNIT_CASE_PARAM(admin_stopped_goes_on, kind_gen_params),
 	KUNIT_CASE(admin_stopped_holds_up_nobody),
+	KUNIT_CASE(admin_stop_denied),
 	KUNIT_CASE(admin_stopped_and_mute),
 	KUNIT_CASE(admin_mute_after_a_reset),
 	KUNIT_CASE(admin_no_way_back),
