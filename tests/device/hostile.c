@@ -406,10 +406,11 @@ unsigned int hostile_used(struct virtq *vq, const struct vq_chain *chain, uint32
 		else
 			*written = odd_number(n, *written);
 		/*
-		 * By a length that virtio_net is told, it syncs its memory, before it
-		 * looks whether the buffer has that much.
+		 * By a length that they are told, virtio_net syncs memory, before it looks
+		 * whether the buffer has that much, and virtio_console allocates some.
 		 */
-		if (hq->type == VIRTIO_ID_NET && *written > chain->in_len)
+		if ((hq->type == VIRTIO_ID_NET || hq->type == VIRTIO_ID_CONSOLE) &&
+		    *written > chain->in_len)
 			*written = chain->in_len;
 		return 1;
 	}

@@ -260,6 +260,7 @@ TEST(hostile_lengths)
 	CHECK(!tell("3,rate=1000,what=queues"));
 	CHECK(too_long(VIRTIO_ID_BLOCK) > 50);
 	CHECK_EQ(too_long(VIRTIO_ID_NET), 0);
+	CHECK_EQ(too_long(VIRTIO_ID_CONSOLE), 0);
 	tell_off();
 	driver_exit(&d);
 }
