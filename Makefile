@@ -54,7 +54,7 @@ churn:
 
 # The parts e2e of "check" have what these two run in guests, too.
 check-faults:
-	@scripts/check faults
+	@scripts/check faults-device faults-kernel
 
 check-admin:
 	@scripts/check device kunit admin-$(or $(KERNEL),7.2)

@@ -12,12 +12,17 @@
 
 kernels=$TVQ_KERNELS
 names=()
+run_name=
 suite_args()
 {
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--kernel)
 			[ "$2" = all ] || kernels=$2
+			shift
+			;;
+		--name)
+			run_name=$2
 			shift
 			;;
 		-h | --help) usage ;;
@@ -73,7 +78,7 @@ run_group()
 	shift 3
 	todo=("$@")
 	while [ ${#todo[@]} -gt 0 ]; do
-		name=$suite-$kernel-$group
+		name=${run_name:-$suite}-$kernel-$group
 		[ $n -gt 0 ] && name=$name-again$n
 		n=$((n + 1))
 		seconds=60
