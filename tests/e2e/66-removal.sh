@@ -151,11 +151,12 @@ goes_on()
 
 begin_io()
 {
-	local i disk begun disks_of_it=()
+	local i disk block begun disks_of_it=()
 
-	# Not the first, of which the content is looked at.
+	# Not the first, of which the content is looked at. They are there, see works().
 	for ((i = 1; i < disks; i++)); do
-		disk=$(tvq_disk "$fn" "disk$i")
+		block=("$fn/tvq/by-name/disk$i"/virtio*/block/*)
+		disk=/dev/${block[0]##*/}
 		disks_of_it+=("$disk")
 	done
 	begun=$(done_on "$disk")
@@ -218,7 +219,7 @@ phase()
 	esac
 	if [ "$after" = rmmod ]; then
 		tvq_insmod virtio_tvq
-		io_start "$(tvq_disk "$other" other)" --size=1M --rate_iops=20
+		io_start "$(tvq_disk "$other" other)" --size=1M --rate_iops=5
 	fi
 	given "$way"
 	works "$what, $way${after:+, $after}"
@@ -253,7 +254,8 @@ fn=$(tvq_function 1)
 before=$(counts)
 pattern removal $((1 << 16)) /run/pattern
 tvq_create "$other" 'type=blk name=other capacity=16M'
-io_start "$(tvq_disk "$other" other)" --size=1M --rate_iops=20
+# Seldom, for each new fio takes seconds from all the rest.
+io_start "$(tvq_disk "$other" other)" --size=1M --rate_iops=5
 
 # Of a function with little
 n=1
