@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 1
 # kernels: debug
+# long: yes
 # timeout: 400
 # kmemleak: off
 #

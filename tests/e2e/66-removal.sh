@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 2
 # kernels: debug
+# long: yes
 # timeout: 300
 #
 # The function goes away in each phase of its life: its process is killed, it is
@@ -161,13 +162,14 @@ begin_io()
 	done
 	begun=$(done_on "$disk")
 	# One job, that has some requests at each disk and leaves time to others on two slow
-	# CPUs: with a job for each disk, all else takes minutes. Without that last option it
-	# would go on in a file of that name.
-	nice -n 19 fio --thread --name=disks --filename="$(IFS=: && echo "${disks_of_it[*]}")" \
+	# CPUs: with a job for each disk, all else takes minutes. So does disk_util, which looks
+	# for each of them in sysfs. Without that last option it would go on in a file of that
+	# name.
+	fio --thread --name=disks --filename="$(IFS=: && echo "${disks_of_it[*]}")" \
 		--rw=randrw --bs=4k --direct=1 --size=$((disks - 1))M --ioengine=libaio \
 		--iodepth=$((8 * (disks - 1))) --iodepth_batch=$((4 * (disks - 1))) \
 		--iodepth_batch_complete_min=$((4 * (disks - 1))) \
-		--time_based --runtime=1000 --allow_file_create=0 \
+		--time_based --runtime=1000 --disk_util=0 --allow_file_create=0 \
 		>/run/fio.removal 2>&1 &
 	pids=($!)
 	ip link set "$(tvq_netdev "$fn" net)" up
