@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 1
-# kernels: 6.12 7.2 rt
 # kmemleak: off
 # timeout: 240
 #

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 1 --smp 4
-# kernels: 6.12 7.2 rt
 #
 # A device with fewer vectors than queues shares them within itself: each of its queues
 # works, and its configuration interrupt comes through all the same.
