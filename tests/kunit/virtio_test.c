@@ -1136,7 +1136,7 @@ static bool notified(struct bed *bed, u32 data)
 	return READ_ONCE(bed->notified) == data;
 }
 
-/* By a worker, which the stub is not for. */
+/* By a worker: what fails here fails for the task of the test alone. */
 static void notify_without_memory(struct kunit *test)
 {
 	struct bed *bed = test->priv;
