@@ -180,7 +180,9 @@ static void tvq_device_fail_work(struct work_struct *work)
 
 	if (test_bit(TVQ_DEVICE_GONE, &tdev->flags))
 		dev_info(&tdev->dev, "removed by the other side\n");
-	else
+	/* Nor is it its own fault where the function is let go of while it comes. */
+	else if (!test_bit(TVQ_DEVICE_LEAVING, &tdev->flags) ||
+		 test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags))
 		dev_err(&tdev->dev, "does not answer, giving up on it\n");
 	mutex_lock(&tdev->drv_lock);
 	if (tdev->drv && tdev->drv->failed)
@@ -231,7 +233,8 @@ void tvq_device_lost(struct tvq_device *tdev)
 	if (test_bit(TVQ_DEVICE_FROZEN, &tdev->flags))
 		return;
 	set_bit(TVQ_DEVICE_LAPSED, &tdev->flags);
-	if (test_bit(TVQ_DEVICE_RECOVERING, &tdev->flags))
+	if (test_bit(TVQ_DEVICE_RECOVERING, &tdev->flags) ||
+	    !test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags))
 		set_bit(TVQ_DEVICE_AGAIN, &tdev->flags);
 	mutex_lock(&tdev->drv_lock);
 	if (tdev->drv && tdev->drv->failed)
@@ -893,6 +896,7 @@ static int tvq_device_let_go(struct tvq_device *tdev, bool sleep)
  */
 static void tvq_device_take_up(struct tvq_device *tdev, bool gone)
 {
+	guard(mutex)(&tdev->thaw_lock);
 	if (test_and_clear_bit(TVQ_DEVICE_LET_GO, &tdev->flags))
 		to_tvq_driver(tdev->dev.driver)->thaw(tdev, gone);
 	clear_bit(TVQ_DEVICE_FROZEN, &tdev->flags);
@@ -934,8 +938,13 @@ int tvq_device_freeze(struct tvq_device *tdev, bool sleep)
 		set_bit(TVQ_DEVICE_FROZEN, &tdev->flags);
 	device_unlock(&tdev->dev);
 	cancel_delayed_work_sync(&tdev->stuck_work);
-	if (!err)
+	if (!err) {
+		/* Who takes it off the bus may have looked before, and waits for us. */
+		smp_mb__after_atomic();
+		if (test_bit(TVQ_DEVICE_LEAVING, &tdev->flags))
+			tvq_device_abandon(tdev);
 		return 0;
+	}
 	if (sleep) {
 		dev_err(&tdev->dev, "its driver can't sleep: %pe\n", ERR_PTR(err));
 		return err;
@@ -965,8 +974,11 @@ void tvq_device_thaw(struct tvq_device *tdev)
 	flush_work(&tdev->quiet_work);
 	tvq_device_post_wait(tdev);
 	mutex_lock(&tdev->lock);
-	tvq_irq_live(tdev, false);
-	tvq_device_is_reset(tdev);
+	/* Not of one that has come, or begun anew, since the function was reset. */
+	if (frozen || test_bit(TVQ_DEVICE_LAPSED, &tdev->flags)) {
+		tvq_irq_live(tdev, false);
+		tvq_device_is_reset(tdev);
+	}
 	mutex_unlock(&tdev->lock);
 	clear_bit(TVQ_DEVICE_DEAD, &tdev->flags);
 	clear_bit(TVQ_DEVICE_MUTE, &tdev->flags);
@@ -984,6 +996,7 @@ void tvq_device_thaw(struct tvq_device *tdev)
 	mutex_unlock(&tdev->config_lock);
 	tvq_config_interrupt(tdev);
 }
+EXPORT_SYMBOL_IF_KUNIT(tvq_device_thaw);
 
 /**
  * tvq_device_abandon() - a device that may be frozen does not come back
@@ -1008,14 +1021,15 @@ static void tvq_device_recover_work(struct work_struct *work)
 	struct tvq_device *tdev = container_of(work, struct tvq_device,
 					       recover_work);
 	int err = -ENODEV;
+	bool again;
 
 	set_bit(TVQ_DEVICE_RECOVERING, &tdev->flags);
 	device_lock(&tdev->dev);
+	again = test_and_clear_bit(TVQ_DEVICE_AGAIN, &tdev->flags);
 	if (test_bit(TVQ_DEVICE_FROZEN, &tdev->flags)) {
 		/* Another reset was faster, and its thaw does it. */
 		err = 0;
-	} else if (tdev->dev.driver &&
-		   !test_and_clear_bit(TVQ_DEVICE_AGAIN, &tdev->flags)) {
+	} else if (tdev->dev.driver && !again) {
 		err = tvq_device_let_go(tdev, false);
 		if (!err)
 			tvq_device_take_up(tdev, false);
@@ -1031,6 +1045,23 @@ static void tvq_device_recover_work(struct work_struct *work)
 				ERR_PTR(err));
 	}
 	clear_bit(TVQ_DEVICE_RECOVERING, &tdev->flags);
+}
+
+/**
+ * tvq_device_bind_again() - the function was reset while a device came onto the bus
+ * @tdev: managed device on the bus; the reset is over
+ *
+ * What its driver has agreed upon with the device is void, if it had got that far. Unless
+ * tvq_device_thaw() has been told of the device, this does as much.
+ *
+ * Context: process, may sleep, for as long as the driver takes.
+ */
+void tvq_device_bind_again(struct tvq_device *tdev)
+{
+	if (test_bit(TVQ_DEVICE_AGAIN, &tdev->flags) &&
+	    !test_bit(TVQ_DEVICE_RECOVERING, &tdev->flags))
+		tvq_device_thaw(tdev);
+	flush_work(&tdev->recover_work);
 }
 
 const struct bus_type tvq_bus_type = {
@@ -1080,6 +1111,7 @@ static void tvq_device_release(struct device *dev)
 	kfree(tdev->driver_override);
 	kfree(tdev->config);
 	kfree(tdev->vq_size);
+	mutex_destroy(&tdev->thaw_lock);
 	mutex_destroy(&tdev->member_lock);
 	mutex_destroy(&tdev->drv_lock);
 	mutex_destroy(&tdev->config_lock);
@@ -1131,6 +1163,7 @@ struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
 	mutex_init(&tdev->config_lock);
 	mutex_init(&tdev->drv_lock);
 	mutex_init(&tdev->member_lock);
+	mutex_init(&tdev->thaw_lock);
 	spin_lock_init(&tdev->override_lock);
 	spin_lock_init(&tdev->posted_lock);
 	init_waitqueue_head(&tdev->posted_wait);

@@ -28,6 +28,7 @@ int tvq_device_freeze(struct tvq_device *tdev, bool sleep);
 void tvq_device_thaw(struct tvq_device *tdev);
 void tvq_device_abandon(struct tvq_device *tdev);
 void tvq_device_cut_off(struct tvq_device *tdev);
+void tvq_device_bind_again(struct tvq_device *tdev);
 void tvq_device_lost(struct tvq_device *tdev);
 
 int tvq_bus_init(void);

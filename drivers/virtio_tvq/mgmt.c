@@ -24,8 +24,25 @@
 /* So many devices may leave DESCRIBE without an answer before a scan ends. */
 #define TVQ_SCAN_LATE_MAX	4
 
-/* How long to wait for memory that a scan lacked. */
-#define TVQ_SCAN_RETRY		(HZ / 10)
+/*
+ * A scan ends after that time and goes on later, since nobody can create anything
+ * meanwhile: the device may answer each command a moment before its deadline.
+ */
+#define TVQ_SCAN_TIME		(60 * HZ)
+
+/* How often the device is listed, whatever it announces, and when memory was lacking. */
+#define TVQ_SCAN_INTERVAL	(HZ / 10)
+
+/* How often in a row, and how long after, a scan is made anew that the device refused. */
+#define TVQ_SCAN_TRIES		5
+#define TVQ_SCAN_RETRY		HZ
+
+/* Whether there is to be another scan, and when. */
+enum tvq_again {
+	TVQ_AGAIN_NOT,
+	TVQ_AGAIN_REFUSED,	/* in a while, and not for ever */
+	TVQ_AGAIN_SOON,
+};
 
 /* For so long a reset of the function waits for who creates or destroys. */
 #define TVQ_FREEZE_WAIT	(10 * HZ)
@@ -227,6 +244,8 @@ static int tvq_mgmt_publish(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 				    tdev->id);
 		return -EPROTO;
 	}
+	/* Nothing was agreed upon before any reset until now. */
+	clear_bit(TVQ_DEVICE_AGAIN, &tdev->flags);
 	err = tvq_device_add(tdev);
 	if (err)
 		return err;
@@ -244,6 +263,11 @@ static int tvq_mgmt_publish(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 	smp_mb__after_atomic();
 	if (test_bit(TVQ_DEVICE_GONE, &tdev->flags))
 		tvq_mgmt_config_interrupt(mgmt);
+	/* The function was reset meanwhile, see tvq_device_lost(). */
+	if (test_bit(TVQ_DEVICE_AGAIN, &tdev->flags)) {
+		wait_event(mgmt->gate_queue, !READ_ONCE(mgmt->frozen));
+		tvq_device_bind_again(tdev);
+	}
 	return 0;
 }
 
@@ -430,8 +454,15 @@ out:
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_destroy_device);
 
+/* Is a scan to end that has until @end? */
+static bool tvq_mgmt_late(struct tvq_mgmt *mgmt, unsigned long end)
+{
+	return READ_ONCE(mgmt->stopping) || time_after(jiffies, end);
+}
+
 /* All that the other side has, by rising id; the caller frees it. */
 static struct tvq_list_entry *tvq_mgmt_list(struct tvq_mgmt *mgmt,
+					    unsigned long end,
 					    unsigned int *count)
 {
 	struct tvq_list_entry *entries, *more;
@@ -446,6 +477,10 @@ static struct tvq_list_entry *tvq_mgmt_list(struct tvq_mgmt *mgmt,
 		/* The device can't list more than it may have. */
 		if (*count >= mgmt->limits.devices_max) {
 			n = 0;
+			break;
+		}
+		if (tvq_mgmt_late(mgmt, end)) {
+			n = -ETIMEDOUT;
 			break;
 		}
 		room = *count + TVQ_LIST_PAGE;
@@ -485,8 +520,9 @@ static int tvq_list_cmp(const void *key, const void *elt)
 #define TVQ_MARK_NEW	XA_MARK_1
 #define TVQ_MARK_GONE	XA_MARK_2
 
-static int tvq_mgmt_compare(struct tvq_mgmt *mgmt, bool *again)
+static int tvq_mgmt_compare(struct tvq_mgmt *mgmt, enum tvq_again *again)
 {
+	unsigned long end = jiffies + mgmt->scan_time;
 	struct tvq_list_entry *entries;
 	struct tvq_device *tdev;
 	struct tvq_info info;
@@ -497,7 +533,7 @@ static int tvq_mgmt_compare(struct tvq_mgmt *mgmt, bool *again)
 	guard(rwsem_write)(&mgmt->lock);
 	if (!mgmt->open)
 		return 0;
-	entries = tvq_mgmt_list(mgmt, &count);
+	entries = tvq_mgmt_list(mgmt, end, &count);
 	if (IS_ERR(entries))
 		return PTR_ERR(entries);
 
@@ -513,20 +549,29 @@ static int tvq_mgmt_compare(struct tvq_mgmt *mgmt, bool *again)
 		set_bit(TVQ_DEVICE_GONE, &tdev->flags);
 		/* Pairs with tvq_mgmt_publish(), which asks for another scan. */
 		smp_mb__after_atomic();
-		if (test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags) &&
-		    !test_and_set_bit(TVQ_DEVICE_LEAVING, &tdev->flags))
+		if (!test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags))
+			/* Who puts it there may wait for what it will not do. */
+			tvq_device_fail(tdev);
+		else if (!test_and_set_bit(TVQ_DEVICE_LEAVING, &tdev->flags))
 			__xa_set_mark(&mgmt->devices, id, TVQ_MARK_GONE);
 	}
 	xa_unlock(&mgmt->devices);
 	for (i = 0; i < count; i++) {
 		if (xa_load(&mgmt->devices, entries[i].id))
 			continue;
+		if (tvq_mgmt_late(mgmt, end)) {
+			*again = TVQ_AGAIN_SOON;
+			break;
+		}
 		err = tvq_cmd_describe(mgmt->cmdq, entries[i].id, &info);
 		/* It may have gone since: then it is simply not there. */
-		if (err && err != -ENXIO)
+		if (err && err != -ENXIO) {
 			dev_err_ratelimited(mgmt->parent,
 					    "device %llu: can't be described: %pe\n",
 					    entries[i].id, ERR_PTR(err));
+			if (err != -ETIMEDOUT && err != -EIO)
+				*again = max(*again, TVQ_AGAIN_REFUSED);
+		}
 		/*
 		 * With a list as long as it may be, to wait for each of them would keep
 		 * for days all who create, destroy, or let go of the function.
@@ -545,17 +590,17 @@ static int tvq_mgmt_compare(struct tvq_mgmt *mgmt, bool *again)
 		if (!err)
 			xa_set_mark(&mgmt->devices, tdev->id, TVQ_MARK_NEW);
 		else if (err == -ENOMEM)
-			*again = true;
+			*again = TVQ_AGAIN_SOON;
 	}
 	kfree(entries);
 	return 0;
 }
 
 /*
- * Bring the bus in line with the device's list. *@again is set when memory was lacking:
- * nobody announces a second time what was missed.
+ * Bring the bus in line with the device's list. *@again is set when that could not be done,
+ * or not wholly: nobody announces a second time what was missed.
  */
-static int tvq_mgmt_scan(struct tvq_mgmt *mgmt, bool *again)
+static int tvq_mgmt_scan(struct tvq_mgmt *mgmt, enum tvq_again *again)
 {
 	struct tvq_device *tdev;
 	unsigned long id;
@@ -566,7 +611,7 @@ static int tvq_mgmt_scan(struct tvq_mgmt *mgmt, bool *again)
 		dev_err_ratelimited(mgmt->parent,
 				    "can't list the managed devices: %pe\n",
 				    ERR_PTR(err));
-		*again = err == -ENOMEM;
+		*again = err == -ENOMEM ? TVQ_AGAIN_SOON : TVQ_AGAIN_REFUSED;
 		return err;
 	}
 	xa_for_each_marked(&mgmt->devices, id, tdev, TVQ_MARK_GONE) {
@@ -575,35 +620,83 @@ static int tvq_mgmt_scan(struct tvq_mgmt *mgmt, bool *again)
 		tvq_mgmt_unlink(mgmt, tdev);
 		queue_work(mgmt->leave_wq, &tdev->leave_work);
 	}
-	xa_for_each_marked(&mgmt->devices, id, tdev, TVQ_MARK_NEW) {
-		xa_clear_mark(&mgmt->devices, id, TVQ_MARK_NEW);
-		err = tvq_mgmt_publish(mgmt, tdev);
-		if (err) {
-			dev_err_ratelimited(mgmt->parent, "device %lu: %pe\n",
-					    id, ERR_PTR(err));
-			tvq_mgmt_erase(mgmt, tdev);
-			if (err == -ENOMEM)
-				*again = true;
-		}
-	}
+	if (xa_marked(&mgmt->devices, TVQ_MARK_NEW))
+		queue_work(system_freezable_wq, &mgmt->publish_work);
 	return 0;
 }
+
+/*
+ * Put on the bus what a scan has found, one after the other. Not by the scan: a driver may
+ * wait for a device that the other side has taken away, and only the next scan finds that.
+ */
+static void tvq_mgmt_publish_work(struct work_struct *work)
+{
+	struct tvq_mgmt *mgmt = container_of(work, struct tvq_mgmt,
+					     publish_work);
+	struct tvq_device *tdev;
+	unsigned long id;
+	int err;
+
+	tvq_mgmt_enter(mgmt);
+	xa_for_each_marked(&mgmt->devices, id, tdev, TVQ_MARK_NEW) {
+		if (READ_ONCE(mgmt->stopping))
+			break;
+		xa_clear_mark(&mgmt->devices, id, TVQ_MARK_NEW);
+		err = -ENXIO;
+		if (!test_bit(TVQ_DEVICE_GONE, &tdev->flags))
+			err = tvq_mgmt_publish(mgmt, tdev);
+		if (!err)
+			continue;
+		if (err != -ENXIO)
+			dev_err_ratelimited(mgmt->parent, "device %lu: %pe\n",
+					    id, ERR_PTR(err));
+		tvq_mgmt_erase(mgmt, tdev);
+		/* Nobody announces a second time what was missed. */
+		if (err == -ENOMEM)
+			queue_delayed_work(system_freezable_wq, &mgmt->scan_work,
+					   TVQ_SCAN_INTERVAL);
+	}
+	tvq_mgmt_leave(mgmt);
+}
+
+/**
+ * tvq_mgmt_flush() - follow the other side's list now
+ * @mgmt: management device
+ *
+ * Context: process, may sleep, for as long as the drivers of new devices take.
+ */
+void tvq_mgmt_flush(struct tvq_mgmt *mgmt)
+{
+	flush_delayed_work(&mgmt->scan_work);
+	flush_work(&mgmt->publish_work);
+}
+EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_flush);
 
 static void tvq_mgmt_scan_work(struct work_struct *work)
 {
 	struct tvq_mgmt *mgmt = container_of(to_delayed_work(work),
 					     struct tvq_mgmt, scan_work);
-	bool again = false;
+	enum tvq_again again = TVQ_AGAIN_NOT;
 
+	WRITE_ONCE(mgmt->scan_next, jiffies + TVQ_SCAN_INTERVAL);
 	tvq_mgmt_enter(mgmt);
 	if (mgmt->ops->needs_reset(mgmt->link))
 		tvq_mgmt_fail(mgmt, "the management device needs a reset");
 	mgmt->scan_err = tvq_mgmt_scan(mgmt, &again);
+	WRITE_ONCE(mgmt->scan_next, jiffies + TVQ_SCAN_INTERVAL);
 	tvq_mgmt_leave(mgmt);
+	if (again != TVQ_AGAIN_REFUSED) {
+		mgmt->scan_refused = 0;
+	} else if (READ_ONCE(mgmt->failed) ||
+		   ++mgmt->scan_refused == TVQ_SCAN_TRIES) {
+		mgmt->scan_refused = 0;
+		again = TVQ_AGAIN_NOT;
+	}
 	/* Sooner, if a change is announced. */
 	if (again)
 		queue_delayed_work(system_freezable_wq, &mgmt->scan_work,
-				   TVQ_SCAN_RETRY);
+				   again == TVQ_AGAIN_SOON ? TVQ_SCAN_INTERVAL :
+							     TVQ_SCAN_RETRY);
 }
 
 /**
@@ -718,12 +811,17 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_admin_interrupt);
  * tvq_mgmt_config_interrupt() - the function has announced a change
  * @mgmt: management device
  *
+ * Its devices are listed: at once, but not more often than ten times a second.
+ *
  * Context: any up to hard interrupt.
  */
 void tvq_mgmt_config_interrupt(struct tvq_mgmt *mgmt)
 {
+	unsigned long now = jiffies, next = READ_ONCE(mgmt->scan_next);
+
 	/* Freezable: devices neither come nor go while the system falls asleep. */
-	mod_delayed_work(system_freezable_wq, &mgmt->scan_work, 0);
+	mod_delayed_work(system_freezable_wq, &mgmt->scan_work,
+			 time_before(now, next) ? next - now : 0);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_config_interrupt);
 
@@ -761,7 +859,10 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 	spin_lock_init(&mgmt->gate_lock);
 	init_waitqueue_head(&mgmt->gate_queue);
 	xa_init(&mgmt->devices);
+	mgmt->scan_time = TVQ_SCAN_TIME;
+	mgmt->scan_next = jiffies;
 	INIT_DELAYED_WORK(&mgmt->scan_work, tvq_mgmt_scan_work);
+	INIT_WORK(&mgmt->publish_work, tvq_mgmt_publish_work);
 	INIT_DELAYED_WORK(&mgmt->presence_work, tvq_mgmt_presence_work);
 
 	mgmt->index = ida_alloc(&tvq_mgmt_ida, GFP_KERNEL);
@@ -857,17 +958,18 @@ int tvq_mgmt_start(struct tvq_mgmt *mgmt)
 	tvq_mgmt_watch(mgmt);
 	/* By the work, since the device may announce a change right now. */
 	tvq_mgmt_config_interrupt(mgmt);
-	flush_delayed_work(&mgmt->scan_work);
+	tvq_mgmt_flush(mgmt);
 	return mgmt->scan_err;
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_start);
 
 /*
  * The device on the bus behind @prev, by id (the first, for NULL), that nobody is taking
- * off it, or, with @leaving, even so. Takes a reference, and puts that to @prev.
+ * off it, or, with @all, even so, or if it is just being put there. Takes a reference,
+ * and puts that to @prev.
  */
 static struct tvq_device *tvq_mgmt_next(struct tvq_mgmt *mgmt,
-					struct tvq_device *prev, bool leaving)
+					struct tvq_device *prev, bool all)
 {
 	unsigned long id = prev ? prev->id : 0;
 	struct tvq_device *tdev;
@@ -875,9 +977,8 @@ static struct tvq_device *tvq_mgmt_next(struct tvq_mgmt *mgmt,
 	xa_lock(&mgmt->devices);
 	while ((tdev = xa_find_after(&mgmt->devices, &id, ULONG_MAX,
 				     XA_PRESENT))) {
-		if (test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags) &&
-		    (leaving ||
-		     !test_bit(TVQ_DEVICE_LEAVING, &tdev->flags))) {
+		if (all || (test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags) &&
+			    !test_bit(TVQ_DEVICE_LEAVING, &tdev->flags))) {
 			get_device(&tdev->dev);
 			break;
 		}
@@ -1063,10 +1164,13 @@ void tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
 		goto out;
 	}
 	while ((tdev = tvq_mgmt_next(mgmt, tdev, false))) {
-		if (tvq_mgmt_same(mgmt, tdev))
+		if (tvq_mgmt_same(mgmt, tdev)) {
 			tvq_device_thaw(tdev);
-		else
-			set_bit(TVQ_DEVICE_GONE, &tdev->flags);
+			continue;
+		}
+		/* A scan takes it off the bus, but who knows whether there is a list. */
+		set_bit(TVQ_DEVICE_GONE, &tdev->flags);
+		tvq_device_abandon(tdev);
 	}
 	/* Not first: they may have broken, and devices need not wait for that. */
 	tvq_admin_revive(mgmt->admin);
@@ -1108,17 +1212,32 @@ void tvq_mgmt_stop(struct tvq_mgmt *mgmt)
 	unsigned long id;
 	bool open;
 
+	/* Who scans does not go on. */
+	WRITE_ONCE(mgmt->stopping, true);
 	down_write(&mgmt->lock);
 	open = mgmt->open;
 	mgmt->open = false;
 	up_write(&mgmt->lock);
+	/* Those who put a device on the bus are not to wait for what it does not do. */
+	xa_lock(&mgmt->devices);
+	xa_for_each(&mgmt->devices, id, tdev) {
+		if (!test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags)) {
+			set_bit(TVQ_DEVICE_LEAVING, &tdev->flags);
+			tvq_device_fail(tdev);
+		}
+	}
+	xa_unlock(&mgmt->devices);
 	/* Waits for whoever is writing to create or destroy. */
 	if (open)
 		sysfs_remove_group(&mgmt->kobj, &tvq_mgmt_group);
 	cancel_delayed_work_sync(&mgmt->scan_work);
+	cancel_work_sync(&mgmt->publish_work);
 	flush_workqueue(mgmt->leave_wq);
-	/* It may have asked for another one. */
+	/* They may have asked for another one. */
 	cancel_delayed_work_sync(&mgmt->scan_work);
+	/* What was found, and is not on the bus yet. */
+	xa_for_each_marked(&mgmt->devices, id, tdev, TVQ_MARK_NEW)
+		tvq_mgmt_erase(mgmt, tdev);
 	/* All go on before one is removed: see tvq_mgmt_freeze(). */
 	xa_for_each(&mgmt->devices, id, tdev) {
 		set_bit(TVQ_DEVICE_LEAVING, &tdev->flags);

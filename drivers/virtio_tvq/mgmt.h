@@ -45,6 +45,7 @@ struct tvq_device;
  *	goes and is freed under no lock but that of the xarray: whoever looks
  *	into an entry holds that, a reference, or has set TVQ_DEVICE_LEAVING
  * @by_name: the directory tvq/by-name/
+ * @stopping: it is about to be closed for good, and who scans ends
  * @open: devices may be created and discovered
  * @gate_lock: guards the two that follow
  * @frozen: the function is being reset, or the system sleeps: who creates, destroys
@@ -53,6 +54,10 @@ struct tvq_device;
  * @gate_queue: waits for changes of the two
  * @scan_work: looks what the other side has changed; the only one to do so
  * @scan_err: how it ended the last time
+ * @scan_next: in jiffies, when it may be done again
+ * @scan_time: in jiffies, how long it may take at a time
+ * @scan_refused: how often in a row it was made anew because the device refused
+ * @publish_work: puts on the bus what that has found
  * @parts: device parts can be got and set; written by tvq_member_start()
  * @failed: tvq_mgmt_fail() has been called, since the link was up last
  * @presence_work: looks every now and then whether the function is still there
@@ -78,13 +83,18 @@ struct tvq_mgmt {
 	struct rw_semaphore lock;
 	struct xarray devices;
 	struct kobject *by_name;
+	bool stopping;
 	bool open;
 	spinlock_t gate_lock;	/* as above */
 	bool frozen;
 	unsigned int busy;
 	wait_queue_head_t gate_queue;
 	struct delayed_work scan_work;
+	struct work_struct publish_work;
 	int scan_err;
+	unsigned long scan_next;
+	unsigned long scan_time;
+	unsigned int scan_refused;
 	bool parts;
 	bool failed;
 	struct delayed_work presence_work;
@@ -145,6 +155,7 @@ struct tvq_mgmt_params {
 
 struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params);
 int tvq_mgmt_start(struct tvq_mgmt *mgmt);
+void tvq_mgmt_flush(struct tvq_mgmt *mgmt);
 void tvq_mgmt_stop(struct tvq_mgmt *mgmt);
 int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep);
 void tvq_mgmt_link_down(struct tvq_mgmt *mgmt);

@@ -168,42 +168,6 @@ static u8 tvq_virtio_get_status(struct virtio_device *vdev)
 	return status;
 }
 
-/*
- * ACKNOWLEDGE and DRIVER travel with FEATURES_OK, in the one command that the
- * device has to answer before a driver may go on. Nobody waits for DRIVER_OK
- * nor FAILED.
- */
-static void tvq_virtio_set_status(struct virtio_device *vdev, u8 status)
-{
-	struct tvq_virtio *vd = to_tvq_virtio(vdev);
-	u8 old = vd->status;
-	u64 features[VIRTIO_TVQ_FEATURES_U64S];
-	u8 result = 0;
-	int err;
-
-	status &= ~VIRTIO_CONFIG_S_NEEDS_RESET;
-	/* 0 is a reset, which is an operation of its own. */
-	if (WARN_ON(!status))
-		return;
-	WRITE_ONCE(vd->status, status);
-	if (vd->absent)
-		return;
-	if (old & VIRTIO_CONFIG_S_FEATURES_OK) {
-		err = tvq_device_post_status(vd->tdev, status);
-		if (err)
-			tvq_virtio_failed_op(vd, "setting the status", err);
-	} else if (status & VIRTIO_CONFIG_S_FEATURES_OK) {
-		tvq_vdev_get_features(vdev, features);
-		err = tvq_device_negotiate(vd->tdev, features, status, &result);
-		if (err)
-			tvq_virtio_failed_op(vd, "negotiating features", err);
-		/* All that the device has a say in here. */
-		if (err || !(result & VIRTIO_CONFIG_S_FEATURES_OK))
-			WRITE_ONCE(vd->status,
-				   status & ~VIRTIO_CONFIG_S_FEATURES_OK);
-	}
-}
-
 static void tvq_virtio_synchronize_cbs(struct virtio_device *vdev)
 {
 	struct tvq_virtio *vd = to_tvq_virtio(vdev);
@@ -235,6 +199,47 @@ static void tvq_virtio_reset(struct virtio_device *vdev)
 		WRITE_ONCE(vd->warned, false);
 	/* Callbacks that run were for what the device did before. */
 	tvq_virtio_synchronize_cbs(vdev);
+}
+
+/*
+ * ACKNOWLEDGE and DRIVER travel with FEATURES_OK, in the one command that the
+ * device has to answer before a driver may go on. Nobody waits for DRIVER_OK
+ * nor FAILED. Behind FAILED the core binds another driver, or the same one again,
+ * without the reset that the device needs for that.
+ */
+static void tvq_virtio_set_status(struct virtio_device *vdev, u8 status)
+{
+	struct tvq_virtio *vd = to_tvq_virtio(vdev);
+	u64 features[VIRTIO_TVQ_FEATURES_U64S];
+	u8 old, result = 0;
+	int err;
+
+	status &= ~VIRTIO_CONFIG_S_NEEDS_RESET;
+	/* 0 is a reset, which is an operation of its own. */
+	if (WARN_ON(!status))
+		return;
+	if (vd->status & VIRTIO_CONFIG_S_FAILED) {
+		tvq_virtio_reset(vdev);
+		status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
+	}
+	old = vd->status;
+	WRITE_ONCE(vd->status, status);
+	if (vd->absent)
+		return;
+	if (old & VIRTIO_CONFIG_S_FEATURES_OK) {
+		err = tvq_device_post_status(vd->tdev, status);
+		if (err)
+			tvq_virtio_failed_op(vd, "setting the status", err);
+	} else if (status & VIRTIO_CONFIG_S_FEATURES_OK) {
+		tvq_vdev_get_features(vdev, features);
+		err = tvq_device_negotiate(vd->tdev, features, status, &result);
+		if (err)
+			tvq_virtio_failed_op(vd, "negotiating features", err);
+		/* All that the device has a say in here. */
+		if (err || !(result & VIRTIO_CONFIG_S_FEATURES_OK))
+			WRITE_ONCE(vd->status,
+				   status & ~VIRTIO_CONFIG_S_FEATURES_OK);
+	}
 }
 
 static u64 tvq_virtio_get_features(struct virtio_device *vdev)

@@ -44,7 +44,7 @@ enum tvq_device_flags {
 	TVQ_DEVICE_THAWING,	/* at the end of that: the function answers again */
 	TVQ_DEVICE_RECOVERING,	/* what was not frozen is taken into use again */
 	TVQ_DEVICE_LAPSED,	/* was reset while a driver had it; its reset clears this */
-	TVQ_DEVICE_AGAIN,	/* and its driver was being bound just then */
+	TVQ_DEVICE_AGAIN,	/* and a driver was, or may have been, being bound just then */
 };
 
 /**
@@ -105,6 +105,7 @@ struct tvq_device {
 	struct work_struct quiet_work;
 	struct delayed_work stuck_work;
 	struct work_struct recover_work;
+	struct mutex thaw_lock;		/* serialises who gives it back to its personality */
 	struct work_struct leave_work;	/* mgmt.c: it is gone on the other side */
 	struct resource *const *shm_bars;	/* by number, see struct tvq_mgmt */
 	struct list_head shm_regions;	/* by lock: those that were asked for */

@@ -1307,7 +1307,7 @@ static void mgmt_step(struct kunit *test, struct mgmt_bed *bed)
 		break;
 	case 4:
 		tvq_mgmt_config_interrupt(bed->mgmt);
-		flush_delayed_work(&bed->mgmt->scan_work);
+		tvq_mgmt_flush(bed->mgmt);
 		break;
 	case 5:
 		tvq_mgmt_config_interrupt(bed->mgmt);
@@ -1397,9 +1397,9 @@ static void mgmt_end(struct mgmt_bed *bed)
 
 static void settle(struct mgmt_bed *bed)
 {
-	flush_delayed_work(&bed->mgmt->scan_work);
+	tvq_mgmt_flush(bed->mgmt);
 	flush_workqueue(bed->mgmt->leave_wq);
-	flush_delayed_work(&bed->mgmt->scan_work);
+	tvq_mgmt_flush(bed->mgmt);
 }
 
 static void managed_devices(struct kunit *test)
@@ -1444,7 +1444,7 @@ static void list_of_the_silent(struct kunit *test)
 	bed->liar->last = 100;
 	bed->liar->silent = true;
 	tvq_mgmt_config_interrupt(bed->mgmt);
-	settle(bed);
+	tvq_mgmt_flush(bed->mgmt);
 	KUNIT_EXPECT_GT(test, bed->liar->silences, 0);
 	KUNIT_EXPECT_LT(test, bed->liar->silences, 8);
 	KUNIT_EXPECT_FALSE(test, bed->mgmt->failed);

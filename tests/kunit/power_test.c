@@ -12,12 +12,15 @@
 #include <linux/err.h>
 #include <linux/errno.h>
 #include <linux/irqdomain.h>
+#include <linux/jiffies.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/sysfs.h>
 #include <linux/unaligned.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_tvq.h>
+#include <linux/workqueue.h>
 #include <kunit/static_stub.h>
 #include <kunit/test.h>
 
@@ -87,6 +90,10 @@ struct one {
  * @cut_offs: how often the function was cut off
  * @mute: no command is answered
  * @no_memory: the next LIST (bit 0) and DESCRIBE (bit 1) are refused for want of memory
+ * @lists: how often it was listed so far
+ * @lists_refused: so many of the next times are refused, and not for want of memory
+ * @slow_ms: how long DESCRIBE takes
+ * @slow_now: it does just now
  * @limits_refused: LIMITS is
  * @features_refused: NEGOTIATE gives no FEATURES_OK
  * @wrong_features: bits of an offer that are not as they should be
@@ -112,6 +119,10 @@ struct bed {
 	unsigned int cut_offs;
 	bool mute;
 	unsigned long no_memory;
+	unsigned int lists;
+	unsigned int lists_refused;
+	unsigned int slow_ms;
+	bool slow_now;
 	bool limits_refused;
 	bool features_refused;
 	u64 wrong_features;
@@ -212,6 +223,14 @@ static int answer(struct fake_link *link, const struct fake_cmd *cmd)
 	if ((which == CMD(0, 2) && test_and_clear_bit(0, &bed->no_memory)) ||
 	    (which == CMD(1, 0) && test_and_clear_bit(1, &bed->no_memory)))
 		return refuse_with(cmd, VIRTIO_TVQ_STATUS_ENOMEM);
+	/* The first page. */
+	if (which == CMD(0, 2) && !get_unaligned_le64(out)) {
+		bed->lists++;
+		if (bed->lists_refused) {
+			bed->lists_refused--;
+			return refuse_with(cmd, VIRTIO_TVQ_STATUS_EBUSY);
+		}
+	}
 	switch (which) {
 	case CMD(0, 1):
 		return bed->limits_refused ? refuse(cmd) : put_limits(in);
@@ -226,6 +245,8 @@ static int answer(struct fake_link *link, const struct fake_cmd *cmd)
 		bed->one[id].exists = false;
 		return 4;
 	case CMD(1, 0):
+		if (bed->slow_ms)
+			bed->slow_now = true;
 		return put_info(bed, id, in);
 	case CMD(1, 1):
 		in[0] = out[16];
@@ -297,6 +318,10 @@ static void on_interrupt(struct fake_link *link)
 {
 	struct bed *bed = link->priv;
 
+	if (bed->slow_now) {
+		bed->slow_now = false;
+		msleep(bed->slow_ms);
+	}
 	tvq_mgmt_interrupt(bed->mgmt);
 }
 
@@ -554,10 +579,10 @@ static void settle(struct bed *bed)
 
 	xa_for_each(&bed->mgmt->devices, id, tdev)
 		flush_work(&tdev->recover_work);
-	flush_delayed_work(&bed->mgmt->scan_work);
+	tvq_mgmt_flush(bed->mgmt);
 	/* A device that goes may make room for another one with its id. */
 	flush_workqueue(bed->mgmt->leave_wq);
-	flush_delayed_work(&bed->mgmt->scan_work);
+	tvq_mgmt_flush(bed->mgmt);
 }
 
 static void sleeps(struct kunit *test)
@@ -730,7 +755,6 @@ static void gone_meanwhile(struct kunit *test)
 	reset_function(bed);
 	bed->one[2].exists = false;
 	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
-	/* Until it is taken off the bus, it stays asleep. */
 	settle(bed);
 	KUNIT_EXPECT_NULL(test, device(bed, 2));
 	KUNIT_EXPECT_EQ(test, bed->one[2].restores, 1);
@@ -751,7 +775,7 @@ static void changed_meanwhile(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
 	/* The old one goes with the first scan, the new one comes with the second. */
 	settle(bed);
-	flush_delayed_work(&bed->mgmt->scan_work);
+	tvq_mgmt_flush(bed->mgmt);
 	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 1);
 	KUNIT_EXPECT_EQ(test, bed->one[2].probes, 2);
 	expect_runs(test, 2);
@@ -898,6 +922,13 @@ static void create_another(struct work_struct *work)
 	created = tvq_mgmt_create_device(the_bed->mgmt, &create);
 }
 
+static int freeze_result;
+
+static void freeze_all(struct work_struct *work)
+{
+	freeze_result = tvq_mgmt_freeze(the_bed->mgmt, true);
+}
+
 /*
  * A device is being created, and its driver takes longer than anybody waits: that
  * keeps the system awake.
@@ -971,7 +1002,7 @@ static void wrong_devices(struct kunit *test)
 		KUNIT_EXPECT_FALSE(test, bed->one[NEW].exists);
 		bed->wrong_type = 0;
 	}
-	flush_delayed_work(&bed->mgmt->scan_work);
+	tvq_mgmt_flush(bed->mgmt);
 	KUNIT_EXPECT_EQ(test, bed->one[NEW].probes, 0);
 	KUNIT_EXPECT_EQ(test, tvq_mgmt_create_device(bed->mgmt, &creates[0]), 0);
 	expect_runs(test, NEW);
@@ -988,7 +1019,7 @@ static void wrong_answer(struct kunit *test)
 
 	bed->wrong_used = true;
 	KUNIT_EXPECT_EQ(test, tvq_mgmt_create_device(bed->mgmt, &create), -EPROTO);
-	flush_delayed_work(&bed->mgmt->scan_work);
+	tvq_mgmt_flush(bed->mgmt);
 	expect_runs(test, NEW);
 }
 
@@ -1023,7 +1054,7 @@ static void leaves_slowly(struct kunit *test)
 	bed->one[2].exists = false;
 	bed->one[NEW].exists = true;
 	tvq_mgmt_config_interrupt(bed->mgmt);
-	flush_delayed_work(&bed->mgmt->scan_work);
+	tvq_mgmt_flush(bed->mgmt);
 	KUNIT_EXPECT_NOT_NULL(test, device(bed, 2));
 	KUNIT_ASSERT_NOT_NULL(test, device(bed, NEW));
 	KUNIT_EXPECT_EQ(test, bed->one[NEW].probes, 1);
@@ -1465,7 +1496,7 @@ static void admin_stopped_leaves_slowly(struct kunit *test)
 	bed->one[2].stuck = &go;
 	bed->one[2].exists = false;
 	tvq_mgmt_config_interrupt(bed->mgmt);
-	flush_delayed_work(&bed->mgmt->scan_work);
+	tvq_mgmt_flush(bed->mgmt);
 	KUNIT_ASSERT_NOT_NULL(test, device(bed, 2));
 	/* Its id may be that of another device by now. */
 	KUNIT_EXPECT_EQ(test, get_member(bed, 2), -ENODEV);
@@ -1491,11 +1522,307 @@ static void scan_lacks_memory(struct kunit *test)
 	tvq_mgmt_config_interrupt(bed->mgmt);
 	for (i = 0; i < 100 && !device(bed, NEW); i++) {
 		msleep(20);
-		flush_delayed_work(&bed->mgmt->scan_work);
+		tvq_mgmt_flush(bed->mgmt);
 	}
 	KUNIT_EXPECT_EQ(test, bed->no_memory, 0);
-	flush_delayed_work(&bed->mgmt->scan_work);
+	tvq_mgmt_flush(bed->mgmt);
 	expect_runs(test, NEW);
+}
+
+/* Nobody announces a second time what could not be listed. */
+static void scan_refused(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	unsigned int i;
+
+	bed->one[NEW].exists = true;
+	bed->lists_refused = 2;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	for (i = 0; i < 200 && !READ_ONCE(bed->one[NEW].probes); i++)
+		msleep(50);
+	KUNIT_EXPECT_EQ(test, bed->lists_refused, 0);
+	settle(bed);
+	expect_runs(test, NEW);
+}
+
+/* Nor is a device asked for ever that refuses to say. */
+static void scan_refused_for_ever(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	unsigned int i, before = bed->lists;
+
+	bed->one[NEW].exists = true;
+	bed->lists_refused = UINT_MAX;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	for (i = 0; i < 10; i++) {
+		tvq_mgmt_flush(bed->mgmt);
+		if (!delayed_work_pending(&bed->mgmt->scan_work))
+			break;
+	}
+	KUNIT_EXPECT_EQ(test, bed->lists - before, 5);
+	/* The next change is looked at as ever. */
+	bed->lists_refused = 1;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	tvq_mgmt_flush(bed->mgmt);
+	tvq_mgmt_flush(bed->mgmt);
+	expect_runs(test, NEW);
+}
+
+/* Interrupts without end make no lists without end. */
+static void scan_storm(struct kunit *test)
+{
+	unsigned long start = jiffies, end = start + HZ;
+	struct bed *bed = test->priv;
+	unsigned int before = bed->lists;
+
+	while (time_before(jiffies, end)) {
+		tvq_mgmt_config_interrupt(bed->mgmt);
+		usleep_range(500, 1000);
+	}
+	tvq_mgmt_flush(bed->mgmt);
+	KUNIT_EXPECT_GE(test, bed->lists - before, 2);
+	KUNIT_EXPECT_LE(test, bed->lists - before, (jiffies - start) / (HZ / 10) + 2);
+}
+
+/* It does not take longer than its time, and goes on afterwards. */
+static void scan_is_slow(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	unsigned int id, i, found = 0;
+
+	bed->one[2].exists = false;
+	bed->one[3].exists = false;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	settle(bed);
+	KUNIT_ASSERT_NULL(test, device(bed, 2));
+	KUNIT_ASSERT_NULL(test, device(bed, 3));
+
+	bed->mgmt->scan_time = HZ / 2;
+	bed->slow_ms = DEADLINE_MS - 100;
+	for (id = 2; id <= NEW; id++)
+		bed->one[id].exists = true;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	tvq_mgmt_flush(bed->mgmt);
+	for (id = 2; id <= NEW; id++)
+		found += !!device(bed, id);
+	/* The first answer may be seen by the interrupt before it. */
+	KUNIT_EXPECT_GE(test, found, 1);
+	KUNIT_EXPECT_LE(test, found, 2);
+	for (i = 0; i < 200 && !READ_ONCE(bed->one[NEW].probes); i++)
+		msleep(50);
+	bed->slow_ms = 0;
+	settle(bed);
+	for (id = 2; id <= NEW; id++)
+		expect_runs(test, id);
+}
+
+/* A list that was asked for long before a reset says that a device is to go. */
+static void leaves_while_frozen(struct kunit *test)
+{
+	DECLARE_COMPLETION_ONSTACK(go);
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = device(bed, 2);
+	struct work_struct work;
+	unsigned int i;
+
+	INIT_WORK_ONSTACK(&work, freeze_all);
+	bed->one[2].stuck = &go;
+	schedule_work(&work);
+	while (!mutex_is_locked(&tdev->dev.mutex))
+		usleep_range(1000, 2000);
+	/* What tvq_mgmt_scan() does, which is not let in any more. */
+	set_bit(TVQ_DEVICE_GONE, &tdev->flags);
+	set_bit(TVQ_DEVICE_LEAVING, &tdev->flags);
+	sysfs_remove_link(bed->mgmt->by_name, tdev->name);
+	queue_work(bed->mgmt->leave_wq, &tdev->leave_work);
+	while (!(work_busy(&tdev->leave_work) & WORK_BUSY_RUNNING))
+		usleep_range(1000, 2000);
+	msleep(50);
+	complete_all(&go);
+	flush_work(&work);
+	destroy_work_on_stack(&work);
+	KUNIT_ASSERT_EQ(test, freeze_result, 0);
+	for (i = 0; i < 200 && device(bed, 2); i++)
+		msleep(50);
+	KUNIT_EXPECT_NULL(test, device(bed, 2));
+	bed->one[2].stuck = NULL;
+	bed->one[2].exists = false;
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	expect_runs(test, 1);
+	expect_runs(test, 3);
+}
+
+/* Whoever uses a device that is another after a reset need not wait for a list. */
+static void changed_and_no_list(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = device(bed, 2);
+	unsigned int i;
+
+	bed->one[2].wants_vq = true;
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	bed->one[2].vqs = 2;
+	bed->lists_refused = 1;
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	KUNIT_EXPECT_FALSE(test, test_bit(TVQ_DEVICE_FROZEN, &tdev->flags));
+	KUNIT_EXPECT_TRUE(test, bed->one[2].vq_broken);
+	bed->one[2].wants_vq = false;
+	for (i = 0; i < 200 && READ_ONCE(bed->one[2].probes) < 2; i++)
+		msleep(50);
+	settle(bed);
+	expect_runs(test, 2);
+	KUNIT_EXPECT_EQ(test, device(bed, 2)->num_vqs, 2);
+}
+
+/* Its driver is told, whoever has just begun to wait for it. */
+static void gone_while_coming(struct kunit *test)
+{
+	DECLARE_COMPLETION_ONSTACK(go_on);
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev;
+	struct work_struct work;
+
+	INIT_WORK_ONSTACK(&work, create_another);
+	bed->one[NEW].slow = &go_on;
+	schedule_work(&work);
+	while (!READ_ONCE(bed->one[NEW].begun))
+		usleep_range(1000, 2000);
+	tdev = device(bed, NEW);
+	bed->one[NEW].exists = false;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	flush_delayed_work(&bed->mgmt->scan_work);
+	KUNIT_EXPECT_TRUE(test, tvq_device_is_dead(tdev));
+	complete(&go_on);
+	flush_work(&work);
+	destroy_work_on_stack(&work);
+	KUNIT_EXPECT_EQ(test, created, 0);
+	settle(bed);
+	KUNIT_EXPECT_NULL(test, device(bed, NEW));
+}
+
+/* Nor does it matter that it was the other side that had made it. */
+static void gone_while_found(struct kunit *test)
+{
+	DECLARE_COMPLETION_ONSTACK(go_on);
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev;
+
+	bed->one[NEW].slow = &go_on;
+	bed->one[NEW].exists = true;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	while (!READ_ONCE(bed->one[NEW].begun))
+		usleep_range(1000, 2000);
+	tdev = device(bed, NEW);
+	bed->one[NEW].exists = false;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	flush_delayed_work(&bed->mgmt->scan_work);
+	KUNIT_EXPECT_TRUE(test, tvq_device_is_dead(tdev));
+	bed->one[NEW].slow = NULL;
+	complete(&go_on);
+	flush_work(&bed->mgmt->publish_work);
+	settle(bed);
+	settle(bed);
+	KUNIT_EXPECT_NULL(test, device(bed, NEW));
+}
+
+static void stop_all(struct work_struct *work)
+{
+	tvq_mgmt_stop(the_bed->mgmt);
+}
+
+/* The function is let go of while a driver waits for a device that has just come. */
+static void stopped_while_found(struct kunit *test)
+{
+	DECLARE_COMPLETION_ONSTACK(go_on);
+	struct bed *bed = test->priv;
+	struct work_struct work;
+	struct tvq_device *tdev;
+	unsigned int i;
+
+	INIT_WORK_ONSTACK(&work, stop_all);
+	bed->one[NEW].slow = &go_on;
+	bed->one[NEW].exists = true;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	while (!READ_ONCE(bed->one[NEW].begun))
+		usleep_range(1000, 2000);
+	tdev = device(bed, NEW);
+	schedule_work(&work);
+	for (i = 0; i < 200 && !tvq_device_is_dead(tdev); i++)
+		msleep(50);
+	KUNIT_EXPECT_TRUE(test, tvq_device_is_dead(tdev));
+	complete(&go_on);
+	flush_work(&work);
+	destroy_work_on_stack(&work);
+	bed->one[NEW].slow = NULL;
+	KUNIT_EXPECT_TRUE(test, xa_empty(&bed->mgmt->devices));
+}
+
+/*
+ * The function is reset, after all the time that there is for those who create, under a
+ * driver that is just being bound for the first time. It goes on before or after that is over.
+ */
+static void reset_while_coming(struct kunit *test)
+{
+	const bool *late = test->param_value;
+	DECLARE_COMPLETION_ONSTACK(go_on);
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev;
+	struct work_struct work;
+
+	INIT_WORK_ONSTACK(&work, create_another);
+	bed->one[NEW].slow = &go_on;
+	schedule_work(&work);
+	while (!READ_ONCE(bed->one[NEW].begun))
+		usleep_range(1000, 2000);
+	tdev = device(bed, NEW);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	KUNIT_EXPECT_TRUE(test, test_bit(TVQ_DEVICE_LAPSED, &tdev->flags));
+	bed->one[NEW].slow = NULL;
+	if (!*late) {
+		complete(&go_on);
+		while (!test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags))
+			usleep_range(1000, 2000);
+	}
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	if (*late)
+		complete(&go_on);
+	flush_work(&work);
+	destroy_work_on_stack(&work);
+	KUNIT_EXPECT_EQ(test, created, 0);
+	/* Not bound for what it was before, and that before create returns. */
+	KUNIT_EXPECT_EQ(test, bed->one[NEW].probes, 2);
+	KUNIT_EXPECT_EQ(test, bed->one[NEW].removes, 1);
+	KUNIT_EXPECT_FALSE(test, test_bit(TVQ_DEVICE_LAPSED, &tdev->flags));
+	KUNIT_EXPECT_FALSE(test, test_bit(TVQ_DEVICE_AGAIN, &tdev->flags));
+	expect_runs(test, NEW);
+	settle(bed);
+	expect_runs(test, NEW);
+	expect_runs(test, 1);
+}
+
+static const bool late[] = { false, true };
+
+static void late_desc(const bool *late, char *desc)
+{
+	strscpy(desc, *late ? "after" : "before", KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(late, late, late_desc);
+
+/* A device that has been taken into use since the reset is not as that has left it. */
+static void came_since_the_reset(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	unsigned int resets = bed->one[2].resets;
+
+	tvq_device_thaw(device(bed, 2));
+	settle(bed);
+	KUNIT_EXPECT_GT(test, bed->one[2].resets, resets);
+	expect_runs(test, 2);
 }
 
 static struct kunit_case power_cases[] = {
@@ -1534,6 +1861,17 @@ static struct kunit_case power_cases[] = {
 	KUNIT_CASE(wrong_devices),
 	KUNIT_CASE(wrong_answer),
 	KUNIT_CASE(scan_lacks_memory),
+	KUNIT_CASE(scan_refused),
+	KUNIT_CASE(scan_refused_for_ever),
+	KUNIT_CASE(scan_storm),
+	KUNIT_CASE_SLOW(scan_is_slow),
+	KUNIT_CASE(leaves_while_frozen),
+	KUNIT_CASE(changed_and_no_list),
+	KUNIT_CASE(gone_while_coming),
+	KUNIT_CASE(gone_while_found),
+	KUNIT_CASE(stopped_while_found),
+	KUNIT_CASE(came_since_the_reset),
+	KUNIT_CASE_PARAM_ATTR(reset_while_coming, late_gen_params, {.speed = KUNIT_SPEED_SLOW}),
 	KUNIT_CASE_SLOW(busy),
 	{}
 };

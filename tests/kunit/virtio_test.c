@@ -725,6 +725,30 @@ static void features_required(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bed->count[CMD_SETUP], 0);
 }
 
+/* After a probe that has failed, the core does not reset the device before the next. */
+static void bound_after_failure(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct device *dev;
+
+	bed->no_features_ok = true;
+	KUNIT_EXPECT_NULL(test, plug(test));
+	dev = device_find_any_child(&bed->tdev->dev);
+	KUNIT_ASSERT_NOT_NULL(test, dev);
+	KUNIT_EXPECT_TRUE(test, dev_to_virtio(dev)->config->get_status(dev_to_virtio(dev)) &
+				VIRTIO_CONFIG_S_FAILED);
+
+	bed->no_features_ok = false;
+	KUNIT_EXPECT_EQ(test, device_attach(dev), 1);
+	KUNIT_EXPECT_PTR_EQ(test, bed->vdev, dev_to_virtio(dev));
+	KUNIT_EXPECT_FALSE(test, dev_to_virtio(dev)->config->get_status(dev_to_virtio(dev)) &
+				 VIRTIO_CONFIG_S_FAILED);
+	KUNIT_EXPECT_FALSE(test, bed->status & VIRTIO_CONFIG_S_FAILED);
+	KUNIT_EXPECT_EQ(test, bed->count[CMD_RESET], 1);
+	KUNIT_EXPECT_EQ(test, bed->count[CMD_NEGOTIATE], 2);
+	put_device(dev);
+}
+
 /*
  * Queues
  */
@@ -1172,6 +1196,7 @@ static struct kunit_case virtio_cases[] = {
 	KUNIT_CASE(features_of_the_transport),
 	KUNIT_CASE(features_turned_down),
 	KUNIT_CASE(features_required),
+	KUNIT_CASE(bound_after_failure),
 	KUNIT_CASE(find_vqs_with_gaps),
 	KUNIT_CASE(find_vqs_with_context),
 	KUNIT_CASE(too_many_vqs),

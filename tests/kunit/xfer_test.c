@@ -585,13 +585,28 @@ static void waiting_deadline(struct kunit *test)
 static void waiting_too_long(struct kunit *test)
 {
 	struct bed *bed = start(test, 8, LONG_MS);
+	unsigned int tries, posts;
 	struct record *late;
+	struct fake_cmd cmd;
 
-	bed->link->room = 0;
-	late = send(test, bed, SHORT_MS);
-	bed->link->room = 8;
-	expect_result(test, late, -ETIMEDOUT);
-	KUNIT_EXPECT_EQ(test, bed->link->posts, 0);
+	for (tries = 0; tries < 5; tries++) {
+		posts = bed->link->posts;
+		bed->link->room = 0;
+		late = send(test, bed, SHORT_MS);
+		bed->link->room = 8;
+		expect_result(test, late, -ETIMEDOUT);
+		if (bed->link->posts == posts)
+			break;
+		/*
+		 * Where ticks come late, jiffies jump, and a timer is early: then it was
+		 * posted before its deadline, and a no-op after that.
+		 */
+		for (posts = 0; posts < 2; posts++) {
+			KUNIT_ASSERT_TRUE(test, fake_link_wait(bed->link, &cmd, LONG_MS));
+			answer(bed, &cmd, 4);
+		}
+	}
+	KUNIT_EXPECT_LT(test, tries, 5);
 	expect_stats(test, bed, 0, 0, 0);
 	expect_whole(test, bed);
 }
