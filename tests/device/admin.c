@@ -801,6 +801,8 @@ static void answer(struct admin_command *cmd, bool readable)
 {
 	struct answer answer = { .chain = cmd->chain, .epoch = cmd->epoch };
 
+	if (cmd->desc)
+		answer.command = cmd->desc->name;
 	if (cmd->err)
 		log_debug("admin command %#x: status %d, qualifier %d", cmd->opcode,
 			  cmd->err >> 16, cmd->err & 0xffff);

@@ -41,6 +41,7 @@ struct cmdq {
 struct answer {
 	struct vq_chain chain;
 	uint64_t epoch;			/* in which the command was taken */
+	const char *command;		/* its name, for ever, or NULL */
 	uint8_t *data;
 	uint32_t len;			/* of data, within the chain */
 	uint32_t written;		/* that the driver is told */

@@ -68,7 +68,8 @@ static const char help[] =
 "                                rings, the used rings of these; queues, used rings and\n"
 "                                buffers of managed devices; interrupts, for nothing;\n"
 "                                function, its registers and capabilities; all (all)\n"
-"hostile show                    what was told, and how many lies there were so far\n"
+"hostile show                    what was told, and how many lies there were so far;\n"
+"                                of each command, of how many replies\n"
 "hostile off                     tells the truth from now on; prints as show\n"
 "help                            this text\n";
 
@@ -325,18 +326,27 @@ static const char *do_fault(struct tvq *tvq, struct reply *reply, char **save)
 static void show_hostile(struct hostile *h, struct reply *reply)
 {
 	struct hostile_counts *count = &h->count;
+	struct hostile_command command;
+	unsigned int i;
 
 	if (atomic_load(&h->run))
 		say(reply, "seed=%" PRIu64 " rate=%" PRIu32 " what=%#" PRIx32 " ",
 		    atomic_load(&h->seed), atomic_load(&h->rate), atomic_load(&h->what));
 	else
 		say(reply, "off ");
-	say(reply, "replies=%" PRIu64 " reply-lies=%" PRIu64 " ring-lies=%" PRIu64 " used=%" PRIu64
-	    " used-lies=%" PRIu64 " interrupts=%" PRIu64 " reads=%" PRIu64 " read-lies=%" PRIu64
-	    "\n", atomic_load(&count->replies), atomic_load(&count->reply_lies),
-	    atomic_load(&count->ring_lies), atomic_load(&count->used),
-	    atomic_load(&count->used_lies), atomic_load(&count->interrupts),
-	    atomic_load(&count->reads), atomic_load(&count->read_lies));
+	say(reply, "replies=%" PRIu64 " reply-lies=%" PRIu64 " ring-lies=%" PRIu64,
+	    atomic_load(&count->replies), atomic_load(&count->reply_lies),
+	    atomic_load(&count->ring_lies));
+	say(reply, " used=%" PRIu64 " used-lies=%" PRIu64 " packed=%" PRIu64
+	    " packed-lies=%" PRIu64, atomic_load(&count->used), atomic_load(&count->used_lies),
+	    atomic_load(&count->packed), atomic_load(&count->packed_lies));
+	say(reply, " interrupts=%" PRIu64 " reads=%" PRIu64 " read-lies=%" PRIu64
+	    " use-lies=%" PRIu64, atomic_load(&count->interrupts), atomic_load(&count->reads),
+	    atomic_load(&count->read_lies), atomic_load(&count->use_lies));
+	for (i = 0; hostile_command(h, i, &command); i++)
+		say(reply, " %s=%" PRIu64 "/%" PRIu64, command.name, command.lies,
+		    command.replies);
+	say(reply, "\n");
 }
 
 static const char *do_hostile(struct tvq *tvq, struct reply *reply, char **save)

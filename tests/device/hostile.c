@@ -56,6 +56,26 @@ static bool on(struct hostile *h, struct hostile_numbers *n, uint64_t id, uint32
 	return true;
 }
 
+/*
+ * What a command is on the way to comes seldom enough: in a bring-up that fails at its
+ * first step in one of three, its last is hardly seen.
+ */
+static bool on_the_way(const char *command)
+{
+	static const char * const names[] = {
+		"NEGOTIATE", "SET_STATUS", "VQ_SETUP", "GET_CONFIG", "LIST_QUERY",
+		"LIST_USE", "CAP_ID_LIST_QUERY", "RESOURCE_OBJ_CREATE", "DEV_PARTS_METADATA_GET",
+		"DEV_MODE_SET",
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (command && !strcmp(command, names[i]))
+			return true;
+	}
+	return false;
+}
+
 static bool lies(struct hostile *h, struct hostile_numbers *n)
 {
 	return below(n, 1000) < atomic_load(&h->rate);
@@ -307,6 +327,37 @@ static uint32_t lie_in(struct cmdq *q, const uint8_t *out, uint8_t *reply, uint3
 	}
 }
 
+static void count_reply(struct hostile *h, const char *command, bool lie)
+{
+	struct hostile_command *known = h->count.commands;
+	unsigned int i;
+
+	atomic_fetch_add(&h->count.replies, 1);
+	if (lie)
+		atomic_fetch_add(&h->count.reply_lies, 1);
+	if (!command)
+		return;
+	pthread_mutex_lock(&h->count_lock);
+	for (i = 0; i < HOSTILE_COMMANDS; i++) {
+		if (!known[i].name)
+			known[i].name = command;
+		if (!strcmp(known[i].name, command)) {
+			known[i].replies++;
+			known[i].lies += lie;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&h->count_lock);
+}
+
+bool hostile_command(struct hostile *h, unsigned int i, struct hostile_command *command)
+{
+	pthread_mutex_lock(&h->count_lock);
+	*command = i < HOSTILE_COMMANDS ? h->count.commands[i] : (struct hostile_command){ 0 };
+	pthread_mutex_unlock(&h->count_lock);
+	return command->name;
+}
+
 /* With the queue's lock. */
 static void lie_reply(struct cmdq *q, struct answer *answer)
 {
@@ -315,13 +366,14 @@ static void lie_reply(struct cmdq *q, struct answer *answer)
 	const struct vq_chain *chain = &answer->chain;
 	uint32_t room = chain->in_len < REPLY_MAX ? chain->in_len : REPLY_MAX;
 	uint8_t out[24] = { 0 }, truth[16] = { 0 }, *data;
+	bool lie;
 
 	if (!on(hq->hostile, n, hq->id, HOSTILE_REPLIES))
 		return;
-	atomic_fetch_add(&hq->hostile->count.replies, 1);
-	if (!lies(hq->hostile, n))
+	lie = lies(hq->hostile, n) && (!on_the_way(answer->command) || !below(n, 3));
+	count_reply(hq->hostile, answer->command, lie);
+	if (!lie)
 		return;
-	atomic_fetch_add(&hq->hostile->count.reply_lies, 1);
 	switch (below(n, 12)) {
 	case 0:		/* not all of it, by what is said */
 		answer->written = below(n, answer->written + 1);
@@ -380,6 +432,16 @@ static void lie_data(struct virtq *vq, const struct vq_chain *chain, uint32_t wr
 	vq_write(vq->mem, chain, at, data, len);
 }
 
+/* Of a managed device */
+static void count_used(struct virtq *vq, _Atomic uint64_t *all, _Atomic uint64_t *packed)
+{
+	if (!vq->hostile.type)
+		return;
+	atomic_fetch_add(all, 1);
+	if (vq->packed)
+		atomic_fetch_add(packed, 1);
+}
+
 unsigned int hostile_used(struct virtq *vq, const struct vq_chain *chain, uint32_t *id,
 			  uint32_t *written)
 {
@@ -391,16 +453,19 @@ unsigned int hostile_used(struct virtq *vq, const struct vq_chain *chain, uint32
 	if (!on(hq->hostile, n, hq->id, hq->type ? HOSTILE_QUEUES : HOSTILE_RINGS))
 		return 1;
 	count = &hq->hostile->count;
-	if (hq->type)
-		atomic_fetch_add(&count->used, 1);
+	count_used(vq, &count->used, &count->packed);
 	if (!lies(hq->hostile, n))
 		return 1;
 	/* What ends a queue is rare, so that much happens before: with one, all devices end. */
 	kind = below(n, hq->type ? 1000 : 10000);
-	if (kind >= ENDINGS) {
+	/*
+	 * virtio_net goes on looking into a transmit queue that it has found broken, as long
+	 * as there is something in it: those do not end. They have the odd numbers.
+	 */
+	if (kind >= ENDINGS || (hq->type == VIRTIO_ID_NET && vq->index & 1)) {
 		if (!hq->type)
 			return 1;
-		atomic_fetch_add(&count->used_lies, 1);
+		count_used(vq, &count->used_lies, &count->packed_lies);
 		if (kind >= 300)
 			lie_data(vq, chain, *written);
 		else
@@ -414,7 +479,9 @@ unsigned int hostile_used(struct virtq *vq, const struct vq_chain *chain, uint32
 			*written = chain->in_len;
 		return 1;
 	}
-	atomic_fetch_add(hq->type ? &count->used_lies : &count->ring_lies, 1);
+	if (!hq->type)
+		atomic_fetch_add(&count->ring_lies, 1);
+	count_used(vq, &count->used_lies, &count->packed_lies);
 	log_debug("queue %u: a lie of kind %u", vq->index, kind);
 	hq->end = HOSTILE_ENDS;
 	/*
@@ -492,17 +559,22 @@ static void *storm(void *arg)
  * What is read of the function
  */
 
-void hostile_register(struct hostile *h, void *buf, uint32_t len)
+void hostile_register(struct hostile *h, bool in_use, void *buf, uint32_t len)
 {
 	struct hostile_numbers *n = &h->function;
 
 	if (!on(h, n, ~1ull, HOSTILE_FUNCTION))
 		return;
 	atomic_fetch_add(&h->count.reads, 1);
-	/* There are dozens of them in each probe, that is to go through now and then. */
-	if (!lies(h, n) || below(n, 16))
+	/*
+	 * There are dozens of them in each probe, that is to go through now and then. In use
+	 * there is one with each list.
+	 */
+	if (!lies(h, n) || below(n, in_use ? 4 : 16))
 		return;
 	atomic_fetch_add(&h->count.read_lies, 1);
+	if (in_use)
+		atomic_fetch_add(&h->count.use_lies, 1);
 	change(n, buf, len, 0, len < 8 ? len : 8);
 }
 
@@ -644,6 +716,7 @@ int hostile_start(struct hostile *h, struct pci *pci)
 	memset(h, 0, sizeof(*h));
 	h->pci = pci;
 	pthread_mutex_init(&h->lock, NULL);
+	pthread_mutex_init(&h->count_lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&h->cond, &attr);
@@ -665,4 +738,5 @@ void hostile_stop(struct hostile *h)
 	pthread_join(h->thread, NULL);
 	pthread_cond_destroy(&h->cond);
 	pthread_mutex_destroy(&h->lock);
+	pthread_mutex_destroy(&h->count_lock);
 }

@@ -32,6 +32,9 @@ struct vq_chain;
 #define HOSTILE_FUNCTION	16u	/* registers, virtio's capabilities */
 #define HOSTILE_ALL		31u
 
+/* More than there are, of both kinds */
+#define HOSTILE_COMMANDS	48
+
 struct hostile_options {
 	bool on;
 	uint64_t seed;
@@ -48,12 +51,21 @@ struct hostile_numbers {
 struct hostile_counts {
 	_Atomic uint64_t replies;	/* to commands, honest or not, while it is on */
 	_Atomic uint64_t reply_lies;
+	/* Of these, by command; one is entered when it is met, and stays. With count_lock. */
+	struct hostile_command {
+		const char *name;
+		uint64_t replies;
+		uint64_t lies;
+	} commands[HOSTILE_COMMANDS];
 	_Atomic uint64_t ring_lies;	/* in used rings of the function */
 	_Atomic uint64_t used;		/* buffers of managed devices given back */
 	_Atomic uint64_t used_lies;
+	_Atomic uint64_t packed;	/* of these, in packed rings */
+	_Atomic uint64_t packed_lies;
 	_Atomic uint64_t interrupts;	/* for nothing */
 	_Atomic uint64_t reads;		/* of registers */
 	_Atomic uint64_t read_lies;
+	_Atomic uint64_t use_lies;	/* of these, while the driver was in use */
 };
 
 struct hostile {
@@ -64,6 +76,7 @@ struct hostile {
 	_Atomic uint32_t what;
 	_Atomic uint32_t runs;
 	struct hostile_counts count;
+	pthread_mutex_t count_lock;
 	struct hostile_numbers function;	/* the socket thread's */
 	pthread_t thread;
 	bool started;
@@ -91,6 +104,8 @@ void hostile_stop(struct hostile *h);
 /* For any thread */
 void hostile_set(struct hostile *h, const struct hostile_options *opt);
 bool hostile_was_on(struct hostile *h);
+/* What is known of the i-th command that was met. Return: false if there were not so many. */
+bool hostile_command(struct hostile *h, unsigned int i, struct hostile_command *command);
 
 void hostile_queue_init(struct hostile_queue *hq, struct hostile *h, uint64_t device_id,
 			uint32_t type, uint16_t index);
@@ -113,8 +128,11 @@ int hostile_vector(struct hostile_queue *hq, uint16_t num);
 /* Whether the configuration has changed once more, for nothing. */
 bool hostile_config_changed(struct hostile_queue *hq);
 
-/* In the socket thread: something was read. */
-void hostile_register(struct hostile *h, void *buf, uint32_t len);
+/*
+ * In the socket thread: something was read; of a register, before or while the driver is
+ * in use.
+ */
+void hostile_register(struct hostile *h, bool in_use, void *buf, uint32_t len);
 void hostile_config(struct hostile *h, uint64_t offset, void *buf, uint32_t len, unsigned int cap,
 		    unsigned int caps_end);
 

@@ -595,7 +595,8 @@ static void virtio_bar_read(struct pci *pci, uint64_t offset, uint8_t *buf, uint
 		n = common_length(pci) - offset;
 		common_read(pci, offset, buf, n < len ? n : len);
 		if (pci->hostile)
-			hostile_register(pci->hostile, buf, n < len ? n : len);
+			hostile_register(pci->hostile, pci->status & S_DRIVER_OK, buf,
+					 n < len ? n : len);
 	} else if (offset >= DEVICE_OFFSET && offset < DEVICE_OFFSET + pci->setup.config_len) {
 		n = DEVICE_OFFSET + pci->setup.config_len - offset;
 		pci->ops->refresh(pci);

@@ -28,6 +28,8 @@ static void answer(struct command *cmd, uint32_t ack, const void *data, uint32_t
 	struct answer answer = { .chain = cmd->chain, .epoch = cmd->epoch };
 	struct tvq *tvq = cmd->tvq;
 
+	if (cmd->desc)
+		answer.command = cmds_name(cmd->desc);
 	if (answer.chain.in_len >= sizeof(ack))
 		answer.data = malloc(sizeof(ack) + len);
 	if (answer.data) {

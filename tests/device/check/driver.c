@@ -407,7 +407,7 @@ int command(struct driver *d, uint64_t id, uint16_t class, uint16_t cmd, const v
 		return NO_ANSWER;
 	if (reply->ack && reply->in_len < sizeof(struct virtio_tvq_error))
 		return NO_REASON;
-	return reply->ack ? reply->status << 16 | reply->qualifier : 0;
+	return reply->ack ? (int)((uint32_t)reply->status << 16) | reply->qualifier : 0;
 }
 
 /*

@@ -73,6 +73,7 @@ TEST(hostile_by_its_seed)
 	static struct seen honest, first[COMMANDS], again[COMMANDS], other[COMMANDS];
 	static struct seen truth[COMMANDS];
 	struct hostile_counts *count = &d.c.tvq.hostile.count;
+	struct hostile_command known;
 	unsigned int i;
 
 	driver_init(&d, NULL);
@@ -83,6 +84,11 @@ TEST(hostile_by_its_seed)
 	for (i = 0; i < COMMANDS; i++)
 		ask(&first[i]);
 	CHECK_EQ(count->replies, COMMANDS);
+	CHECK(hostile_command(&d.c.tvq.hostile, 0, &known));
+	CHECK(!strcmp(known.name, "LIMITS"));
+	CHECK_EQ(known.replies, COMMANDS);
+	CHECK_EQ(known.lies, count->reply_lies);
+	CHECK(!hostile_command(&d.c.tvq.hostile, 1, &known));
 	CHECK(count->reply_lies > COMMANDS / 5 && count->reply_lies < COMMANDS / 2);
 	CHECK(!tell("5,what=replies"));
 	for (i = 0; i < COMMANDS; i++)
@@ -100,6 +106,30 @@ TEST(hostile_by_its_seed)
 	CHECK(!memcmp(&other[0], &honest, sizeof(honest)));
 	CHECK_EQ(count->replies, 3 * COMMANDS);
 	CHECK_EQ(count->ring_lies, 0);
+	driver_exit(&d);
+}
+
+/* A step on the way to others goes through more often than what is asked for itself. */
+TEST(hostile_lets_through)
+{
+	struct hostile_command known;
+	unsigned int i;
+
+	driver_init(&d, NULL);
+	CHECK_EQ(create_sized(&d, "x", 64, &m), 0);
+	CHECK(!tell("5,what=replies"));
+	for (i = 0; i < COMMANDS; i++) {
+		command(&d, m.id, DEVICE(GET_CONFIG), NULL, 0, 128, &reply);
+		command(&d, m.id, DEVICE(DESCRIBE), NULL, 0, 512, &reply);
+	}
+	tell_off();
+	CHECK(hostile_command(&d.c.tvq.hostile, 0, &known));
+	CHECK(!strcmp(known.name, "GET_CONFIG"));
+	CHECK_EQ(known.replies, COMMANDS);
+	CHECK(known.lies > COMMANDS / 20 && known.lies < COMMANDS / 6);
+	CHECK(hostile_command(&d.c.tvq.hostile, 1, &known));
+	CHECK(!strcmp(known.name, "DESCRIBE"));
+	CHECK(known.lies > COMMANDS / 5);
 	driver_exit(&d);
 }
 
@@ -180,6 +210,7 @@ TEST(hostile_function)
 	static uint8_t before[256], first[256], again[256];
 	struct hostile_counts *count = &d.c.tvq.hostile.count;
 	unsigned int i, n;
+	uint64_t used;
 
 	driver_init(&d, NULL);
 	CHECK(!region_read(&d.c, VFU_CONFIG, 0, before, sizeof(before)));
@@ -194,7 +225,16 @@ TEST(hostile_function)
 	for (i = 0; i < 256; i++)
 		region_get(&d.c, BAR_VIRTIO, 0, 4);
 	CHECK_EQ(count->reads, 256);
-	CHECK(count->read_lies > 2 && count->read_lies < 64);
+	/* In use, a quarter of them. */
+	CHECK(count->use_lies > 32 && count->use_lies < 128);
+	used = count->use_lies;
+	tell_off();
+	driver_reset(&d);
+	CHECK(!tell("7,rate=1000,what=function"));
+	for (i = 0; i < 256; i++)
+		region_get(&d.c, BAR_VIRTIO, 0, 4);
+	CHECK_EQ(count->use_lies, used);
+	CHECK(count->read_lies > used + 2 && count->read_lies < used + 64);
 	tell_off();
 	CHECK(!region_read(&d.c, VFU_CONFIG, 0, again, sizeof(again)));
 	CHECK(!memcmp(again, before, sizeof(before)));
@@ -251,6 +291,43 @@ static unsigned int too_long(uint32_t type)
 		n += written > chain.in_len;
 	}
 	return n;
+}
+
+/* How often, of 1000, a buffer of this queue is not given back as what it is, once. */
+static unsigned int endings(uint32_t type, uint16_t index, bool packed)
+{
+	const struct vq_chain chain = { .in_len = 200 };
+	struct virtq vq = { .mem = &d.c.tvq.pci.mem, .size = 64, .index = index,
+			    .packed = packed };
+	unsigned int i, n = 0, times;
+	uint32_t id, written;
+
+	hostile_queue_init(&vq.hostile, &d.c.tvq.hostile, 2, type, index);
+	for (i = 0; i < 1000; i++) {
+		id = 0;
+		written = 100;
+		times = hostile_used(&vq, &chain, &id, &written);
+		n += times != 1 || id || vq.hostile.jump;
+		vq.hostile.jump = 0;
+	}
+	return n;
+}
+
+TEST(hostile_packed)
+{
+	struct hostile_counts *count = &d.c.tvq.hostile.count;
+
+	driver_init(&d, NULL);
+	CHECK(!tell("3,rate=500,what=queues"));
+	CHECK(endings(VIRTIO_ID_NET, 2, true) > 0);
+	CHECK(endings(VIRTIO_ID_NET, 2, false) > 0);
+	CHECK_EQ(endings(VIRTIO_ID_NET, 1, true), 0);
+	CHECK_EQ(endings(VIRTIO_ID_NET, 1, false), 0);
+	tell_off();
+	CHECK_EQ(count->packed, 2000);
+	CHECK_EQ(count->used, 4000);
+	CHECK(count->packed_lies > 800 && count->packed_lies < 1200);
+	driver_exit(&d);
 }
 
 /* What the kernel's own driver would be reported for is left out. */
