@@ -23,7 +23,7 @@ use()
 	disk=$(tvq_disk "$fn" "$1")
 	files=/sys/kernel/debug/virtio_tvq/$(basename "$(realpath "$fn/tvq/by-name/$1")")
 	fio --name=io --filename="$disk" --rw=randrw --bs=4k --direct=1 --size=8M \
-		--ioengine=libaio --iodepth=8 --time_based --runtime=1000 \
+		--ioengine=libaio --iodepth=8 --disk_util=0 --time_based --runtime=1000 \
 		>/run/fio.log 2>&1 &
 	io=$!
 	wait_for 20 moving "/sys/block/${disk##*/}/stat"

@@ -24,7 +24,7 @@ stick()
 {
 	disk=$(tvq_disk "$fn" disk)
 	fio --name=io --filename="$disk" --rw=randrw --bs=4k --direct=1 --size=8M \
-		--ioengine=libaio --iodepth=16 --time_based --runtime=1000 \
+		--ioengine=libaio --iodepth=16 --disk_util=0 --time_based --runtime=1000 \
 		>/run/fio.log 2>&1 &
 	io=$!
 	wait_for 20 busy
@@ -61,7 +61,7 @@ usable()
 }
 
 stick
-timeout 80 cp /run/one "$fn/tvq/reset" || fail "a reset does not end"
+bounded 80 cp /run/one "$fn/tvq/reset"
 ended
 usable
 
@@ -71,7 +71,7 @@ dev=$(tvq_virtio "$fn" disk)
 echo "${dev##*/}" >/sys/bus/virtio/drivers/virtio_blk/unbind &
 unbind=$!
 wait_gone 20 test -e "/sys/block/${disk##*/}/mq"
-timeout 80 cp /run/one "$fn/tvq/reset" || fail "a reset does not end behind an unbind"
+bounded 80 cp /run/one "$fn/tvq/reset"
 ended
 wait_gone 20 kill -0 $unbind || fail "unbind does not end"
 wait $unbind || fail "unbind"

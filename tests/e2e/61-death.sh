@@ -16,14 +16,8 @@ dd if=/run/pattern of="$(tvq_disk "$fn" disk)" bs=64k oflag=direct status=none
 ip link set "$(tvq_netdev "$fn" left)" up
 ip link set "$(tvq_netdev "$fn" right)" up
 
-# More than enough for a driver that does not wait for what will never come.
-gone_in_time()
-{
-	timeout 20 "$@" || fail "'$*' takes more than 20 s with a dead device"
-}
-
 host device 0 kill
-gone_in_time rmmod virtio_tvq
+bounded 20 rmmod virtio_tvq
 [ -z "$(tvq_left)" ] || fail "devices without a driver"
 host device 0 unplug
 host device 0 start
@@ -37,7 +31,7 @@ disk_holds "$(tvq_disk "$fn" disk)" /run/pattern || fail "the data"
 ip link set "$(tvq_netdev "$fn" left)" up
 host device 0 kill
 echo "${fn##*/}" >/run/name
-gone_in_time cp /run/name /sys/bus/pci/drivers/virtio_tvq/unbind
+bounded 20 cp /run/name /sys/bus/pci/drivers/virtio_tvq/unbind
 [ ! -e "$fn/tvq" ] || fail "bound"
 host device 0 unplug
 host device 0 start

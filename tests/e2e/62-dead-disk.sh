@@ -27,7 +27,7 @@ io_to()
 {
 	fio --name="$1" --filename="$2" --rw=randrw --bs=4k --direct=1 --size=8M \
 		--ioengine=libaio --iodepth=32 --numjobs=2 --time_based --runtime=1000 \
-		--group_reporting >"/run/fio.$1" 2>&1 &
+		--disk_util=0 --group_reporting >"/run/fio.$1" 2>&1 &
 	ios+=($!)
 	wait_for 20 busy "${2##*/}"
 }
@@ -56,11 +56,6 @@ ended()
 		fail "$1: $(cat "/run/fio.$1")"
 }
 
-in_time()
-{
-	timeout 20 "$@" || fail "'$*' takes more than 20 s"
-}
-
 # bound_again NAME: its driver lets go of it, and is bound again
 bound_again()
 {
@@ -68,8 +63,8 @@ bound_again()
 
 	dev=$(tvq_virtio "$fn" "$1")
 	echo "${dev##*/}" >/run/name
-	in_time cp /run/name /sys/bus/virtio/drivers/virtio_blk/unbind
-	in_time cp /run/name /sys/bus/virtio/drivers/virtio_blk/bind
+	bounded 20 cp /run/name /sys/bus/virtio/drivers/virtio_blk/unbind
+	bounded 20 cp /run/name /sys/bus/virtio/drivers/virtio_blk/bind
 }
 
 usable()
@@ -141,14 +136,14 @@ ended split "${ios[0]}"
 ended packed "${ios[1]}"
 wait_for 20 carrier "$left" 0
 echo "${fn##*/}" >/run/name
-in_time cp /run/name /sys/bus/pci/drivers/virtio_tvq/unbind
+bounded 20 cp /run/name /sys/bus/pci/drivers/virtio_tvq/unbind
 host device 0 unplug
 all_back
 
 # And while the driver is on its way out.
 all_begin
 host device 0 kill
-in_time rmmod virtio_tvq
+bounded 20 rmmod virtio_tvq
 for i in 0 1; do
 	wait_gone 20 kill -0 "${ios[i]}"
 done

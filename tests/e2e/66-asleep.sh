@@ -45,11 +45,6 @@ suspend()
 	echo freeze >/sys/power/state || true
 }
 
-bounded()
-{
-	timeout 40 "$@" || fail "'$*' takes too long, or fails"
-}
-
 # gone WAY: nothing is left of the function
 gone()
 {
@@ -95,13 +90,13 @@ tvq_create "$fn" 'type=net name=net'
 begin
 host after "$asleep" device 0 kill
 suspend
-bounded cp /run/name /sys/bus/pci/drivers/virtio_tvq/unbind
+bounded 20 cp /run/name /sys/bus/pci/drivers/virtio_tvq/unbind
 fresh killed unbind
 
 begin
 host after "$asleep" device 0 kill
 suspend
-bounded rmmod virtio_tvq
+bounded 20 rmmod virtio_tvq
 fresh killed rmmod
 
 begin

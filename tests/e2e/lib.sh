@@ -10,7 +10,6 @@
 #	# vm: --devices 2 --smp 4	options of scripts/vm
 #	# timeout: 60			seconds (default 120)
 #	# kernels: 6.12 debug		where it is run (default: everywhere)
-#	# long: yes			run where it is named, and not with all others
 #	# kmemleak: off			for what costs much and allocates little of ours:
 #					kmemleak doubles what the debug kernel costs
 #
@@ -64,6 +63,21 @@ wait_gone()
 tvq_not()
 {
 	! "$@"
+}
+
+# bounded SECONDS CMD...: it succeeds, in time. What waits for ever in the kernel cannot be
+# killed, and is left: who waits there is in the log.
+bounded()
+{
+	local pid
+
+	"${@:2}" &
+	pid=$!
+	wait_gone "$1" kill -0 $pid || {
+		echo w >/proc/sysrq-trigger
+		fail "'${*:2}' does not end"
+	}
+	wait $pid || fail "'${*:2}' fails"
 }
 
 # The system's text for an error; no program is started, because a test may
@@ -130,7 +144,7 @@ io_start()
 		while [ -e /run/io ]; do
 			fio --name=io --filename="$disk" --rw=randwrite --bs=4k --direct=1 \
 				--ioengine=libaio --iodepth=4 --numjobs=2 --size=2M \
-				--offset_increment=2M "$@" \
+				--disk_util=0 --offset_increment=2M "$@" \
 				--verify=crc32c --verify_fatal=1 --group_reporting --minimal \
 				>/run/fio.log 2>&1 || exit 1
 		done
