@@ -74,4 +74,37 @@ done
 attribute | cmp - /run/vqs || fail "another answer after the reset"
 tvq_disk "$fn" disk >/dev/null
 tvq_destroy "$fn" disk
+
+# A device that answers each command just before its deadline does not keep those who let go
+# of it: what is left of its list is not asked for any more.
+hits()
+{
+	local told
+
+	told=$(host device 0 ctl fault show)
+	told=${told##* hits=}
+	echo "${told%% *}"
+}
+described()
+{
+	[ "$(hits)" -ge 1 ]
+}
+# They come all at once.
+host device 0 ctl fault kind=fail times=all command=LIST >/dev/null
+for ((i = 0; i < 6; i++)); do
+	[ $i -lt 5 ] ||
+		host device 0 ctl fault kind=delay ms=2500 times=all command=DESCRIBE >/dev/null
+	host device 0 ctl add type=net name=slow$i >/dev/null
+done
+wait_for 20 described
+echo "${fn##*/}" >/run/name
+cp /run/name /sys/bus/pci/drivers/virtio_tvq/unbind
+[ "$(hits)" -lt 6 ] || fail "all of them were described before the driver let go"
+host device 0 ctl fault off >/dev/null
+for ((i = 0; i < 6; i++)); do
+	host device 0 ctl remove slow$i
+done
+cp /run/name /sys/bus/pci/drivers/virtio_tvq/bind
+tvq_create "$fn" 'type=net name=after'
+tvq_destroy "$fn" after
 tvq_unload

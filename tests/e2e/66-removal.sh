@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
 # vm: --devices 2
 # kernels: debug
-# long: yes
 # timeout: 300
 #
 # The function goes away in each phase of its life: its process is killed, it is
@@ -29,17 +28,12 @@ counts()
 	awk '/\[virtio_tvq\]/ && $2 { print $2, $3 }' /proc/allocinfo
 }
 
-# bounded CMD...: none of this may take long, whatever the device does not do. A disk that is
-# removed in order takes two seconds here, while others are written to.
-bounded()
-{
-	timeout 90 "$@" || fail "'$*' takes too long, or fails"
-}
-
+# write FILE TEXT: a disk that is removed in order takes two seconds here, while others are
+# written to.
 write()
 {
 	echo "$2" >/run/text
-	bounded cp /run/text "$1"
+	bounded 45 cp /run/text "$1"
 }
 
 # taken WAY: the function goes
@@ -47,7 +41,7 @@ taken()
 {
 	case $1 in
 	kill) host device $n kill ;;
-	unplug) bounded host device $n unplug ;;
+	unplug) bounded 45 host device $n unplug ;;
 	remove) write "$fn/remove" 1 ;;
 	port) write "$port/remove" 1 ;;
 	esac
@@ -126,11 +120,14 @@ begin_destruction()
 	for ((i = 0; i < 6; i++)); do
 		tvq_create "$fn" "type=rng name=c$i"
 	done
+	# What is answered late is under way when the function goes.
+	host device $n ctl fault kind=delay ms=1500 times=all command=DESTROY >/dev/null
 	(
 		trap - ERR
 		for ((i = 0; i < 6; i++)); do
 			tvq_destroy "$fn" c$i 2>/dev/null || exit 0
 		done
+		touch /run/through
 	) &
 	pids=($!)
 	wait_gone 20 test -e "$fn/tvq/by-name/c0"
@@ -176,15 +173,34 @@ begin_io()
 	wait_for 60 goes_on "$disk" $((begun + 8))
 }
 
+described()
+{
+	local told
+
+	told=$(host device $n ctl fault show)
+	[[ $told =~ hits=[1-9] ]]
+}
+
+# Killed while the devices are described, unplugged while they are put on the bus.
 begin_discovery()
 {
 	write /sys/bus/pci/drivers/virtio_tvq/unbind "${fn##*/}"
+	[ "$1" != kill ] ||
+		host device $n ctl fault kind=delay ms=3000 times=all command=DESCRIBE >/dev/null
 	(
 		trap - ERR
-		echo "${fn##*/}" >/sys/bus/pci/drivers/virtio_tvq/bind || true
+		echo "${fn##*/}" >/sys/bus/pci/drivers/virtio_tvq/bind || exit 0
+		# Who unplugs in order waits for this.
+		[ "$1" != kill ] || [ ! -e "$fn/tvq/by-name/net" ] || touch /run/through
 	) 2>/dev/null &
 	pids=($!)
-	wait_for 20 test -e "$fn/tvq/by-name/disk0"
+	case $1 in
+	kill) wait_for 20 described ;;
+	unplug)
+		wait_for 30 test -e "$fn/tvq/by-name/disk0"
+		[ ! -e "$fn/tvq/by-name/net" ] || fail "the function is there already"
+		;;
+	esac
 }
 
 ended()
@@ -200,6 +216,7 @@ ended()
 	for pid in "${pids[@]}"; do
 		wait "$pid" || true
 	done
+	[ ! -e /run/through ] || fail "$1: the function went too late"
 }
 
 # phase NAME WAY [AFTERWARDS]: unbind, rmmod or remove, of one that is dead
@@ -207,7 +224,7 @@ phase()
 {
 	local what=$1 way=$2 after=${3:-}
 
-	begin_"$what"
+	begin_"$what" "$way"
 	taken "$way"
 	ended "$what, $way"
 	case $after in
@@ -215,7 +232,7 @@ phase()
 	remove) write "$fn/remove" 1 ;;
 	rmmod)
 		io_stop
-		bounded rmmod virtio_tvq
+		bounded 45 rmmod virtio_tvq
 		[ -z "$(tvq_left)" ] || fail "$what, $way: devices without a driver"
 		;;
 	esac
@@ -224,6 +241,9 @@ phase()
 		io_start "$(tvq_disk "$other" other)" --size=1M --rate_iops=5
 	fi
 	given "$way"
+	case $what in
+	destruction | discovery) host device $n ctl fault off >/dev/null ;;
+	esac
 	works "$what, $way${after:+, $after}"
 }
 

@@ -4,9 +4,8 @@
 #
 # One name is created and destroyed by several writers, while the other side
 # adds and removes devices and sysfs is read. Whoever loses a race gets an
-# errno, and nothing stays behind. The other side takes no disk away: stock
-# virtio_blk never ends the requests of a device that is gone, and the kernel
-# reads a new disk's partitions.
+# errno, and nothing stays behind. Some of these devices are disks, of which the
+# kernel reads the partitions when they are taken away.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 tvq_load
@@ -32,7 +31,10 @@ for name in a b; do
 	pids+=($!)
 done
 for ((i = 0; i < rounds; i++)); do
-	host device 0 ctl add type=net name=c >/dev/null || fail "add"
+	type=net
+	((i % 2)) || type='blk capacity=1M'
+	# shellcheck disable=SC2086
+	host device 0 ctl add type=$type name=c >/dev/null || fail "add"
 	cat "$TVQ_BUS"/*/{type,name,features} >/run/seen 2>/dev/null || true
 	cat "$fn"/tvq/{devices_used,vqs_free} >/run/seen
 	host device 0 ctl remove c || fail "remove"

@@ -218,10 +218,12 @@ def counts():
 
 def settled():
     """What is there when nobody does anything: a driver that has just been bound may
-    have a command on its way, which is mapped."""
+    have a command on its way, which is mapped; on a CPU that the machine below gives to
+    others for a tenth of a second."""
     same, last = 0, counts()
     end = time.monotonic() + 20
     while same < 10:
+        time.sleep(0.04)
         now = counts()
         same = same + 1 if now == last else 0
         last = now
