@@ -52,8 +52,6 @@ CHURN_SECONDS ?= 600
 churn:
 	@scripts/churn $(kernel_option) --seconds $(CHURN_SECONDS) $(if $(SEED),--seed $(SEED))
 
-# What these two run in guests the parts e2e of "check" have, too, but for 64-hostile and
-# 66-removal, which take minutes each.
 check-faults:
 	@scripts/check faults-device faults-kernel
 

@@ -12,6 +12,7 @@
 
 kernels=$TVQ_KERNELS
 names=()
+without=()
 run_name=
 suite_args()
 {
@@ -23,6 +24,10 @@ suite_args()
 			;;
 		--name)
 			run_name=$2
+			shift
+			;;
+		--without)
+			read -ra without <<<"$2"
 			shift
 			;;
 		-h | --help) usage ;;
@@ -54,18 +59,22 @@ declared()
 	sed -n "s/^# $2: *//p" "$TVQ_TOP/tests/$suite/$1.sh" | head -n 1
 }
 
-wanted()
+# among TEST NAME...: is it one of these, by number or by name?
+among()
 {
 	local test=$1 name
+	shift
 
-	if [ ${#names[@]} -eq 0 ]; then
-		[ -z "$(declared "$test" long)" ]
-		return
-	fi
-	for name in "${names[@]}"; do
+	for name in "$@"; do
 		[ "$name" = "$test" ] || [ "$name" = "${test%%-*}" ] && return
 	done
 	return 1
+}
+
+wanted()
+{
+	[ ${#names[@]} -eq 0 ] || among "$1" "${names[@]}" || return
+	[ ${#without[@]} -eq 0 ] || ! among "$1" "${without[@]}"
 }
 
 # A test with sides is run on each, with its own limit for both.
