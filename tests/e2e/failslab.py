@@ -462,12 +462,18 @@ def phase_destroy(kind, spec):
         unchanged(before, walk.name)
 
 
+def port_is_open():
+    ports = f"{DEBUG}/virtio-ports"
+    return any("host_connected: 1" in get(f"{ports}/{port}") for port in os.listdir(ports))
+
+
 def phase_driver(kind, spec, unbinding, filters):
     """A stock driver, of which our code is above the allocations that count alone."""
     create(f"type={kind} name=x {spec}")
     if kind == "console":
-        # Its port comes a little later, with its buffers, and with this as the last.
-        wait_for("a port", lambda: os.listdir(f"{DEBUG}/virtio-ports"))
+        # Its port comes a little later, by messages; while the driver handles one, the
+        # buffer of that is not mapped. This one is the last.
+        wait_for("an open port", port_is_open)
     before = settled()
     drv = "/sys/bus/virtio/drivers/" + DRIVER[kind]
     if unbinding:
