@@ -14,9 +14,9 @@ import base64
 import ctypes
 import errno
 import fcntl
-import glob
 import mmap
 import os
+import re
 import socket
 import struct
 import sys
@@ -85,6 +85,23 @@ def write(path, text):
     return 0
 
 
+def listed(directory, pattern=""):
+    """What is in a directory, if it is there; glob() looks at each on the way to it."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return []
+    return sorted(name for name in names if re.fullmatch(pattern or ".*", name))
+
+
+def made(name, what):
+    """Return: the block devices, or the interfaces, that the driver of a managed device
+    has made, as directories."""
+    device = f"{FN}/tvq/by-name/{name}"
+    return [f"{device}/{virtio}/{what}/{node}" for virtio in listed(device, r"virtio\d+")
+            for node in listed(f"{device}/{virtio}/{what}")]
+
+
 def name_of(err):
     return errno.errorcode.get(err, str(err)) if err else "success"
 
@@ -140,7 +157,8 @@ def commands():
     """The counts of the transport virtqueue and of the admin virtqueues."""
     counts = dict.fromkeys(("in_flight", "waiting", "quarantined", "broken"), 0)
     # There is none where the driver is not bound.
-    text = "".join(read(path) for path in glob.glob(f"{DEBUGFS}/virtio_tvq/tvq?/commands"))
+    text = "".join(read(f"{DEBUGFS}/virtio_tvq/{name}/commands")
+                   for name in listed(f"{DEBUGFS}/virtio_tvq", r"tvq\d+"))
     for line in text.splitlines():
         words = line.split()
         for word in words[1:]:
@@ -177,6 +195,7 @@ def attribute(name):
 
 
 def counts():
+    """What is cheap to look at."""
     now = {
         "devices": len(os.listdir("/sys/bus/virtio_tvq/devices")),
         "irqs": read("/proc/interrupts").count("tvq0-"),
@@ -184,7 +203,6 @@ def counts():
         "virtio devices": len(os.listdir("/sys/bus/virtio/devices")),
         "disks": len(os.listdir("/sys/block")),
         "interfaces": len(os.listdir("/sys/class/net")),
-        "DMA mappings": dma_mappings(),
         "module references": read("/sys/module/virtio_tvq/refcnt").strip(),
     }
     for name in ("devices_used", "vqs_free", "vectors_free"):
@@ -192,8 +210,13 @@ def counts():
     return now | commands()
 
 
+def holdings():
+    """And what is not."""
+    return {"DMA mappings": dma_mappings(), "allocations": allocations()}
+
+
 def as_before():
-    return counts() == BASE and allocations() == ALLOCATED
+    return counts() == BASE and holdings() == HELD
 
 
 def is_broken():
@@ -244,27 +267,27 @@ class Life:
         return f"{FN}/tvq/by-name/{self.name}"
 
     def virtio(self):
-        return next(iter(glob.glob(f"{self.directory()}/virtio[0-9]*")), None)
+        return next(iter(listed(self.directory(), r"virtio\d+")), None)
 
     def move_vectors(self):
         err = 0
         for cpu in "01":
-            for irq in sorted(glob.glob(f"{self.directory()}/msi_irqs/*")):
-                err |= write(f"/proc/irq/{os.path.basename(irq)}/smp_affinity_list", cpu)
+            for irq in listed(f"{self.directory()}/msi_irqs"):
+                err |= write(f"/proc/irq/{irq}/smp_affinity_list", cpu)
             self.use(f"use on cpu {cpu}")
         self.did("move", err)
 
     def bind_again(self):
-        virtio = self.virtio()
-        if not virtio:
+        name = self.virtio()
+        if not name:
             return
-        name = os.path.basename(virtio)
         self.did("unbind", write(f"/sys/bus/virtio/drivers/{self.driver}/unbind", name))
         self.did("bind", write(f"/sys/bus/virtio/drivers/{self.driver}/bind", name))
 
     def member(self):
         """What goes by admin commands."""
-        for directory in glob.glob(f"{DEBUGFS}/virtio_tvq/tvq?-*"):
+        for name in listed(f"{DEBUGFS}/virtio_tvq", r"tvq\d+-\d+"):
+            directory = f"{DEBUGFS}/virtio_tvq/{name}"
             self.did("stop", write(f"{directory}/mode", "stopped"))
             try:
                 self.parts = read(f"{directory}/parts")
@@ -292,15 +315,15 @@ class Disk(Life):
     create = "type=blk name=disk vqs=2 capacity=1M"
 
     def use(self, what):
-        disks = glob.glob(f"{self.directory()}/virtio[0-9]*/block/*")
+        disks = made(self.name, "block")
         if disks:
             self.did(what, io(f"/dev/{os.path.basename(disks[0])}", len(self.results)))
 
     def middle(self):
         self.use("use")
         self.move_vectors()
-        for cache in glob.glob(f"{self.directory()}/virtio[0-9]*/block/*/cache_type"):
-            self.did("config", write(cache, "write through"))
+        for disk in made(self.name, "block"):
+            self.did("config", write(f"{disk}/cache_type", "write through"))
         self.bind_again()
         self.use("use again")
 
@@ -328,7 +351,7 @@ class Interface(Life):
     create = "type=net name=net vqs=1"
 
     def netdev(self):
-        found = glob.glob(f"{self.directory()}/virtio[0-9]*/net/*")
+        found = made(self.name, "net")
         return os.path.basename(found[0]) if found else None
 
     def use(self, what):
@@ -409,12 +432,11 @@ class Found(Life):
         global by_hand
 
         for name, driver in zip(self.members, ("virtio_blk", "virtio_net")):
-            for virtio in glob.glob(f"{FN}/tvq/by-name/{name}/virtio[0-9]*"):
-                if not os.path.exists(f"{virtio}/driver"):
-                    by_hand += not write(f"/sys/bus/virtio/drivers/{driver}/bind",
-                                         os.path.basename(virtio))
-        return all(glob.glob(f"{FN}/tvq/by-name/{name}/virtio*/{what}/*")
-                   for name, what in zip(self.members, ("block", "net")))
+            device = f"{FN}/tvq/by-name/{name}"
+            for virtio in listed(device, r"virtio\d+"):
+                if not os.path.exists(f"{device}/{virtio}/driver"):
+                    by_hand += not write(f"/sys/bus/virtio/drivers/{driver}/bind", virtio)
+        return all(made(*each) for each in zip(self.members, ("block", "net")))
 
     def use(self):
         for life in (Disk(), Interface()):
@@ -459,11 +481,11 @@ class Reset(Found):
 
     def writer(self):
         while not self.stop:
-            disks = glob.glob(f"{FN}/tvq/by-name/disk/virtio[0-9]*/block/*")
+            disks = made("disk", "block")
             if disks:
                 io(f"/dev/{os.path.basename(disks[0])}", self.rounds)
             self.rounds += 1
-            time.sleep(0.01)
+            time.sleep(0.05)
 
     def run(self, words):
         self.stop = False
@@ -662,8 +684,8 @@ def step(cls, spec, k, name, kind):
             clean_up(results.get("create", 0))
         soon("all as before", as_before)
     except Failed as e:
-        before = BASE | {"allocations": ALLOCATED}
-        now = counts() | {"allocations": allocations()}
+        before = BASE | HELD
+        now = counts() | holdings()
         other = {key: (before[key], now[key]) for key in before if now[key] != before[key]}
         raise Failed(f"{story}: {e}; before and now: {other}") from e
     if hits:
@@ -772,7 +794,7 @@ PHASES = {
 
 def walk_group(classes, kinds):
     """Return: what was walked."""
-    global BASE, ALLOCATED
+    global BASE, HELD
 
     # Once without a fault: what is made at the first use, and kept, is no leak.
     for cls in classes:
@@ -782,7 +804,7 @@ def walk_group(classes, kinds):
             cls().recover(False)
     fault("off")
     BASE = counts()
-    ALLOCATED = allocations()
+    HELD = holdings()
     walks = [(cls, queue, learn(cls, queue)) for cls in classes
              for queue in ["", " queue=admin"][:1 + cls.has_admin]]
     for cls, queue, names in walks:
