@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 1
+# vm: --devices 1 --parallel
 # timeout: 300
 #
 # Admin commands of hundreds of threads, all of them outstanding at once, for many

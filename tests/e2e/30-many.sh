@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 1
+# vm: --devices 1 --parallel
 # kmemleak: off
 #
 # 32 devices at once, created by several writers, all in use.

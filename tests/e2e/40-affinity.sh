@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 1
+# vm: --devices 1 --parallel
 #
 # The interrupt of a queue is moved from CPU to CPU while I/O runs, and arrives
 # where it was moved to.

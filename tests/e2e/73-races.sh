@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 1
+# vm: --devices 1 --parallel
 #
 # One name is created and destroyed by several writers, while the other side
 # adds and removes devices and sysfs is read. Whoever loses a race gets an

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 2 --smp 4
+# vm: --devices 2 --smp 4 --parallel
 # kernels: debug kcsan
 # timeout: 240
 #
