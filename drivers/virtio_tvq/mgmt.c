@@ -620,7 +620,9 @@ static int tvq_mgmt_scan(struct tvq_mgmt *mgmt, enum tvq_again *again)
 		tvq_mgmt_unlink(mgmt, tdev);
 		queue_work(mgmt->leave_wq, &tdev->leave_work);
 	}
-	if (xa_marked(&mgmt->devices, TVQ_MARK_NEW))
+	/* tvq_mgmt_stop() cancels it once, behind the last scan that did not know. */
+	if (xa_marked(&mgmt->devices, TVQ_MARK_NEW) &&
+	    !READ_ONCE(mgmt->stopping))
 		queue_work(system_freezable_wq, &mgmt->publish_work);
 	return 0;
 }
@@ -642,19 +644,26 @@ static void tvq_mgmt_publish_work(struct work_struct *work)
 		if (READ_ONCE(mgmt->stopping))
 			break;
 		xa_clear_mark(&mgmt->devices, id, TVQ_MARK_NEW);
+		/* Others may take it off the bus as soon as it is published. */
+		get_device(&tdev->dev);
 		err = -ENXIO;
 		if (!test_bit(TVQ_DEVICE_GONE, &tdev->flags))
 			err = tvq_mgmt_publish(mgmt, tdev);
-		if (!err)
-			continue;
-		if (err != -ENXIO)
-			dev_err_ratelimited(mgmt->parent, "device %lu: %pe\n",
-					    id, ERR_PTR(err));
-		tvq_mgmt_erase(mgmt, tdev);
-		/* Nobody announces a second time what was missed. */
-		if (err == -ENOMEM)
-			queue_delayed_work(system_freezable_wq, &mgmt->scan_work,
-					   TVQ_SCAN_INTERVAL);
+		if (err) {
+			if (err != -ENXIO)
+				dev_err_ratelimited(mgmt->parent,
+						    "device %lu: %pe\n", id,
+						    ERR_PTR(err));
+			tvq_mgmt_erase(mgmt, tdev);
+			/* Nobody announces a second time what was missed. */
+			if (err == -ENOMEM)
+				queue_delayed_work(system_freezable_wq,
+						   &mgmt->scan_work,
+						   TVQ_SCAN_INTERVAL);
+			else if (test_bit(TVQ_DEVICE_REPLACED, &tdev->flags))
+				tvq_mgmt_config_interrupt(mgmt);
+		}
+		put_device(&tdev->dev);
 	}
 	tvq_mgmt_leave(mgmt);
 }

@@ -1728,6 +1728,36 @@ static void gone_while_found(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, device(bed, NEW));
 }
 
+/* One goes, and another one with its id comes, while yet another is put on the bus. */
+static void replaced_while_found(struct kunit *test)
+{
+	DECLARE_COMPLETION_ONSTACK(go_on);
+	struct bed *bed = test->priv;
+	unsigned int i;
+
+	bed->one[3].exists = false;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	settle(bed);
+	KUNIT_ASSERT_NULL(test, device(bed, 3));
+	bed->one[NEW].slow = &go_on;
+	bed->one[NEW].exists = true;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	while (!READ_ONCE(bed->one[NEW].begun))
+		usleep_range(1000, 2000);
+	for (i = 0; i < 3; i++) {
+		bed->one[3].exists = i != 1;
+		tvq_mgmt_config_interrupt(bed->mgmt);
+		flush_delayed_work(&bed->mgmt->scan_work);
+		KUNIT_EXPECT_NOT_NULL(test, device(bed, 3));
+	}
+	bed->one[NEW].slow = NULL;
+	complete(&go_on);
+	flush_work(&bed->mgmt->publish_work);
+	settle(bed);
+	expect_runs(test, NEW);
+	expect_runs(test, 3);
+}
+
 static void stop_all(struct work_struct *work)
 {
 	tvq_mgmt_stop(the_bed->mgmt);
@@ -1869,6 +1899,7 @@ static struct kunit_case power_cases[] = {
 	KUNIT_CASE(changed_and_no_list),
 	KUNIT_CASE(gone_while_coming),
 	KUNIT_CASE(gone_while_found),
+	KUNIT_CASE(replaced_while_found),
 	KUNIT_CASE(stopped_while_found),
 	KUNIT_CASE(came_since_the_reset),
 	KUNIT_CASE_PARAM_ATTR(reset_while_coming, late_gen_params, {.speed = KUNIT_SPEED_SLOW}),
