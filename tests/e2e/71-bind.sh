@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 1
+# vm: --devices 1 --parallel
 #
 # Drivers are unbound and bound: the virtio drivers, and the personality.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
