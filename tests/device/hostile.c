@@ -448,6 +448,7 @@ unsigned int hostile_used(struct virtq *vq, const struct vq_chain *chain, uint32
 	struct hostile_queue *hq = &vq->hostile;
 	struct hostile_numbers *n = &hq->numbers;
 	struct hostile_counts *count;
+	bool one_by_one;
 	uint32_t kind;
 
 	if (!on(hq->hostile, n, hq->id, hq->type ? HOSTILE_QUEUES : HOSTILE_RINGS))
@@ -491,12 +492,16 @@ unsigned int hostile_used(struct virtq *vq, const struct vq_chain *chain, uint32
 	/*
 	 * Each of these a driver's ring can find out. An id that is another buffer's, which
 	 * the device was not given yet, it cannot, and then waits for that buffer, as it
-	 * would for a device that keeps it: that is not shown here.
+	 * would for a device that keeps it: that is not shown here. Nor is one more answer
+	 * than there were requests, where there is one at a time, each with the same id: it
+	 * is taken for the next one's, and virtio_net and virtio_console spin for the one
+	 * after that. Their first queue is for what they receive.
 	 */
-	if (!vq->packed && kind < 3)
+	one_by_one = (hq->type == VIRTIO_ID_NET || hq->type == VIRTIO_ID_CONSOLE) && vq->index;
+	if (!vq->packed && !one_by_one && kind < 3)
 		return 2;
 	/* What the device still holds of the driver's is not to be taken for given back. */
-	if (!vq->packed && kind < 6 && !vq->held)
+	if (!vq->packed && !one_by_one && kind < 6 && !vq->held)
 		hq->jump = vq->size + 1 + below(n, 32768);
 	else
 		*id = vq->size + below(n, below(n, 2) ? 8 : 1u << 15);
