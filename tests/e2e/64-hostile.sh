@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 1
+# vm: --devices 1 --parallel
 # kernels: debug
 # timeout: 400
 # kmemleak: off
