@@ -861,6 +861,9 @@ static int tvq_bus_probe(struct device *dev)
 	struct tvq_device *tdev = to_tvq_device(dev);
 
 	tvq_device_wait_thawed(tdev);
+	/* On its way off the bus: no fault, and whoever binds it was late, as with ENODEV. */
+	if (test_bit(TVQ_DEVICE_GONE, &tdev->flags))
+		return -ENODEV;
 	if (tvq_device_is_dead(tdev))
 		return -EIO;
 	return to_tvq_driver(dev->driver)->probe(tdev);

@@ -498,6 +498,20 @@ static void dead_does_not_bind(struct kunit *test)
 
 	tvq_device_fail(tdev);
 	KUNIT_ASSERT_EQ(test, tvq_device_add(tdev), 0);
+	KUNIT_EXPECT_EQ(test, device_driver_attach(&test_driver.driver, &tdev->dev), -EIO);
+	KUNIT_EXPECT_EQ(test, bed->probes, 0);
+}
+
+/* Whoever binds it just then has lost a race, and is told so. */
+static void gone_does_not_bind(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = new_device(test, 0, DRIVER);
+
+	set_bit(TVQ_DEVICE_GONE, &tdev->flags);
+	tvq_device_fail(tdev);
+	KUNIT_ASSERT_EQ(test, tvq_device_add(tdev), 0);
+	KUNIT_EXPECT_EQ(test, device_driver_attach(&test_driver.driver, &tdev->dev), -ENODEV);
 	KUNIT_EXPECT_EQ(test, bed->probes, 0);
 }
 
@@ -840,6 +854,7 @@ static struct kunit_case bus_cases[] = {
 	KUNIT_CASE(gone_is_quiet),
 	KUNIT_CASE(needs_reset_is_quiet),
 	KUNIT_CASE(dead_does_not_bind),
+	KUNIT_CASE(gone_does_not_bind),
 	KUNIT_CASE(reset_when_needed),
 	KUNIT_CASE(found_in_use_is_reset),
 	KUNIT_CASE(gone_is_reset),
