@@ -9,10 +9,6 @@
 # sends. Nothing hangs, nothing is reported, and when the device tells the truth again, a
 # reset brings everything back. Arguments are other seeds to take: random, or one to see
 # again.
-#
-# With CPUs in turns, by seed 2, it has hung twice: a create that holds RTNL, in
-# virtnet_probe(), runs on for ever, and the device has not been told DRIVER_OK, or has
-# not taken it. Why is not known; with --parallel it was not seen.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 seeds=(1 2)

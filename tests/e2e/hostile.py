@@ -108,17 +108,22 @@ def rebind(path, rng):
 
 
 def parts(path, rng):
+    """
+    What the device says three times over is taken for the truth. If it is given a lie of its
+    own, it takes that for its state: its queues are then where nobody has put them, or it
+    has no driver, and the one that it has spins for an answer.
+    """
     path = DEBUG + os.path.basename(path)
-    if not os.path.exists(path) or not attempt("mode", write, path + "/mode", "stopped"):
+    if not os.path.exists(path):
         return
-    for _ in range(rng.randrange(1, 5)):
-        try:
-            text = read(path + "/parts")
-            note("parts", True)
-        except OSError:
-            note("parts", False)
-        else:
-            attempt("set parts", write, path + "/parts", text)
+    if attempt("mode", write, path + "/mode", "stopped"):
+        said = []
+        for _ in range(rng.randrange(3, 12)):
+            if attempt("parts", lambda: said.append(read(path + "/parts"))) and \
+                    said.count(said[-1]) == 3:
+                attempt("set parts", write, path + "/parts", said[-1])
+                break
+    # What was answered with an error may have been done.
     attempt("mode", write, path + "/mode", "running")
 
 
