@@ -9,6 +9,7 @@
 #include <linux/spinlock.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_tvq.h>
+#include <linux/workqueue.h>
 #include <kunit/visibility.h>
 
 #include "bus.h"
@@ -33,6 +34,14 @@
 
 /* More than a disk takes for a request, however slow. */
 #define TVQ_LET_GO_WAIT		(30 * HZ)
+
+/*
+ * For all that ends a wait for a device: virtio_console spins with a spinlock held, and
+ * work of the CPU on which it does so would come after that, which is never.
+ */
+struct workqueue_struct *tvq_wq;
+/* Binds drivers, which may wait for as long as they like. */
+static struct workqueue_struct *tvq_freezable_wq;
 
 static DEFINE_SPINLOCK(tvq_live_lock);	/* guards tvq_live */
 static unsigned int tvq_live;
@@ -159,7 +168,7 @@ void tvq_device_fail(struct tvq_device *tdev)
 	    !test_bit(TVQ_DEVICE_THAWING, &tdev->flags))
 		return;
 	if (!test_and_set_bit(TVQ_DEVICE_DEAD, &tdev->flags))
-		schedule_work(&tdev->fail_work);
+		queue_work(tvq_wq, &tdev->fail_work);
 }
 EXPORT_SYMBOL_GPL(tvq_device_fail);
 
@@ -188,7 +197,7 @@ static void tvq_device_fail_work(struct work_struct *work)
 	if (tdev->drv && tdev->drv->failed)
 		tdev->drv->failed(tdev);
 	mutex_unlock(&tdev->drv_lock);
-	schedule_work(&tdev->quiet_work);
+	queue_work(tvq_wq, &tdev->quiet_work);
 }
 
 /**
@@ -203,7 +212,7 @@ void tvq_device_cut_off(struct tvq_device *tdev)
 {
 	set_bit(TVQ_DEVICE_CUT_OFF, &tdev->flags);
 	if (tvq_device_is_dead(tdev))
-		schedule_work(&tdev->quiet_work);
+		queue_work(tvq_wq, &tdev->quiet_work);
 	else
 		tvq_device_fail(tdev);
 }
@@ -662,7 +671,7 @@ tell:
 		tdev->drv->config_changed(tdev, status);
 	mutex_unlock(&tdev->drv_lock);
 	if (status & VIRTIO_CONFIG_S_NEEDS_RESET)
-		schedule_work(&tdev->quiet_work);
+		queue_work(tvq_wq, &tdev->quiet_work);
 }
 
 /**
@@ -679,8 +688,8 @@ void tvq_config_interrupt(struct tvq_device *tdev)
 {
 	unsigned long now = jiffies, next = READ_ONCE(tdev->config_next);
 
-	schedule_delayed_work(&tdev->config_work,
-			      time_before(now, next) ? next - now : 0);
+	queue_delayed_work(tvq_wq, &tdev->config_work,
+			   time_before(now, next) ? next - now : 0);
 }
 EXPORT_SYMBOL_GPL(tvq_config_interrupt);
 
@@ -697,7 +706,7 @@ void tvq_device_needs_reset(struct tvq_device *tdev)
 {
 	if (!tvq_device_is_void(tdev) &&
 	    !test_and_set_bit(TVQ_DEVICE_NEEDS_RESET, &tdev->flags))
-		schedule_delayed_work(&tdev->config_work, 0);
+		queue_delayed_work(tvq_wq, &tdev->config_work, 0);
 }
 EXPORT_SYMBOL_GPL(tvq_device_needs_reset);
 
@@ -713,7 +722,7 @@ EXPORT_SYMBOL_GPL(tvq_device_needs_reset);
  */
 void tvq_config_poll(struct tvq_device *tdev)
 {
-	schedule_delayed_work(&tdev->config_work, TVQ_CONFIG_INTERVAL);
+	queue_delayed_work(tvq_wq, &tdev->config_work, TVQ_CONFIG_INTERVAL);
 }
 EXPORT_SYMBOL_GPL(tvq_config_poll);
 
@@ -934,7 +943,7 @@ int tvq_device_freeze(struct tvq_device *tdev, bool sleep)
 		return 0;
 	/* Nor for one that answers commands, and has forgotten what it was given. */
 	if (!sleep)
-		schedule_delayed_work(&tdev->stuck_work, TVQ_LET_GO_WAIT);
+		queue_delayed_work(tvq_wq, &tdev->stuck_work, TVQ_LET_GO_WAIT);
 	device_lock(&tdev->dev);
 	err = tvq_device_let_go(tdev, sleep);
 	if (!err)
@@ -988,7 +997,7 @@ void tvq_device_thaw(struct tvq_device *tdev)
 	clear_bit(TVQ_DEVICE_CUT_OFF, &tdev->flags);
 	if (!frozen) {
 		set_bit(TVQ_DEVICE_RECOVERING, &tdev->flags);
-		queue_work(system_freezable_wq, &tdev->recover_work);
+		queue_work(tvq_freezable_wq, &tdev->recover_work);
 		return;
 	}
 	set_bit(TVQ_DEVICE_THAWING, &tdev->flags);
@@ -1341,7 +1350,25 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_device_put);
  */
 int tvq_bus_init(void)
 {
-	return bus_register(&tvq_bus_type);
+	int err = -ENOMEM;
+
+	tvq_wq = alloc_workqueue("tvq", WQ_UNBOUND, 0);
+	if (!tvq_wq)
+		return err;
+	tvq_freezable_wq = alloc_workqueue("tvq_freezable",
+					   WQ_UNBOUND | WQ_FREEZABLE, 0);
+	if (!tvq_freezable_wq)
+		goto err_wq;
+	err = bus_register(&tvq_bus_type);
+	if (err)
+		goto err_freezable;
+	return 0;
+
+err_freezable:
+	destroy_workqueue(tvq_freezable_wq);
+err_wq:
+	destroy_workqueue(tvq_wq);
+	return err;
 }
 
 /**
@@ -1353,4 +1380,6 @@ void tvq_bus_exit(void)
 {
 	tvq_live_wait();
 	bus_unregister(&tvq_bus_type);
+	destroy_workqueue(tvq_freezable_wq);
+	destroy_workqueue(tvq_wq);
 }

@@ -11,6 +11,7 @@
 #include "cmd.h"
 
 extern const struct bus_type tvq_bus_type;
+extern struct workqueue_struct *tvq_wq;
 
 struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
 				    struct device *parent, int index,

@@ -21,6 +21,7 @@
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 
+#include "bus.h"
 #include "compat.h"
 #include "irq.h"
 #include "mgmt.h"
@@ -187,9 +188,9 @@ static void tvq_irqs_done(void *ctx, int err)
 	else if (!tvq_irqs_may_post(irqs))
 		; /* tvq_irqs_live() looks again */
 	else if (err)
-		schedule_delayed_work(&irqs->retry,
-				      msecs_to_jiffies(1u << min(irqs->retries - 1,
-								 TVQ_MSI_RETRY_SHIFT_MAX)));
+		queue_delayed_work(tvq_wq, &irqs->retry,
+				   msecs_to_jiffies(1u << min(irqs->retries - 1,
+							      TVQ_MSI_RETRY_SHIFT_MAX)));
 	else if (tvq_irqs_next_dirty(irqs, 0) < irqs->num)
 		irq_work_queue(&irqs->work);
 	raw_spin_unlock_irqrestore(&irqs->lock, flags);
@@ -256,7 +257,7 @@ static void tvq_irqs_work(struct irq_work *work)
 	struct tvq_irqs *irqs = container_of(work, struct tvq_irqs, work);
 
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
-		schedule_delayed_work(&irqs->retry, 0);
+		queue_delayed_work(tvq_wq, &irqs->retry, 0);
 	else
 		tvq_irqs_post(irqs, GFP_ATOMIC | __GFP_NOWARN);
 }

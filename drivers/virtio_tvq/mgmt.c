@@ -618,12 +618,12 @@ static int tvq_mgmt_scan(struct tvq_mgmt *mgmt, enum tvq_again *again)
 		xa_clear_mark(&mgmt->devices, id, TVQ_MARK_GONE);
 		tvq_device_fail(tdev);
 		tvq_mgmt_unlink(mgmt, tdev);
-		queue_work(mgmt->leave_wq, &tdev->leave_work);
+		queue_work(mgmt->wq, &tdev->leave_work);
 	}
 	/* tvq_mgmt_stop() cancels it once, behind the last scan that did not know. */
 	if (xa_marked(&mgmt->devices, TVQ_MARK_NEW) &&
 	    !READ_ONCE(mgmt->stopping))
-		queue_work(system_freezable_wq, &mgmt->publish_work);
+		queue_work(mgmt->wq, &mgmt->publish_work);
 	return 0;
 }
 
@@ -657,8 +657,7 @@ static void tvq_mgmt_publish_work(struct work_struct *work)
 			tvq_mgmt_erase(mgmt, tdev);
 			/* Nobody announces a second time what was missed. */
 			if (err == -ENOMEM)
-				queue_delayed_work(system_freezable_wq,
-						   &mgmt->scan_work,
+				queue_delayed_work(mgmt->wq, &mgmt->scan_work,
 						   TVQ_SCAN_INTERVAL);
 			else if (test_bit(TVQ_DEVICE_REPLACED, &tdev->flags))
 				tvq_mgmt_config_interrupt(mgmt);
@@ -703,7 +702,7 @@ static void tvq_mgmt_scan_work(struct work_struct *work)
 	}
 	/* Sooner, if a change is announced. */
 	if (again)
-		queue_delayed_work(system_freezable_wq, &mgmt->scan_work,
+		queue_delayed_work(mgmt->wq, &mgmt->scan_work,
 				   again == TVQ_AGAIN_SOON ? TVQ_SCAN_INTERVAL :
 							     TVQ_SCAN_RETRY);
 }
@@ -740,8 +739,7 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_fail);
 static void tvq_mgmt_watch(struct tvq_mgmt *mgmt)
 {
 	/* Not while the system sleeps. */
-	queue_delayed_work(system_freezable_power_efficient_wq,
-			   &mgmt->presence_work,
+	queue_delayed_work(mgmt->wq, &mgmt->presence_work,
 			   round_jiffies_relative(TVQ_PRESENCE_INTERVAL));
 }
 
@@ -828,8 +826,7 @@ void tvq_mgmt_config_interrupt(struct tvq_mgmt *mgmt)
 {
 	unsigned long now = jiffies, next = READ_ONCE(mgmt->scan_next);
 
-	/* Freezable: devices neither come nor go while the system falls asleep. */
-	mod_delayed_work(system_freezable_wq, &mgmt->scan_work,
+	mod_delayed_work(mgmt->wq, &mgmt->scan_work,
 			 time_before(now, next) ? next - now : 0);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_config_interrupt);
@@ -879,10 +876,9 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 		err = mgmt->index;
 		goto err_free;
 	}
-	/* Freezable, as the scan is. */
-	mgmt->leave_wq = alloc_workqueue("tvq_leave",
-					 WQ_UNBOUND | WQ_FREEZABLE, 0);
-	if (!mgmt->leave_wq) {
+	/* Freezable: devices neither come nor go while the system falls asleep. */
+	mgmt->wq = alloc_workqueue("tvq_mgmt", WQ_UNBOUND | WQ_FREEZABLE, 0);
+	if (!mgmt->wq) {
 		err = -ENOMEM;
 		goto err_ida;
 	}
@@ -922,7 +918,7 @@ err_kobj:
 	tvq_irq_domain_remove(mgmt->domain);
 	tvq_admin_destroy(mgmt->admin);
 	tvq_cmdq_destroy(mgmt->cmdq);
-	destroy_workqueue(mgmt->leave_wq);
+	destroy_workqueue(mgmt->wq);
 	ida_free(&tvq_mgmt_ida, mgmt->index);
 	kobject_put(&mgmt->kobj);
 	return ERR_PTR(err);
@@ -931,7 +927,7 @@ err_admin:
 err_cmdq:
 	tvq_cmdq_destroy(mgmt->cmdq);
 err_wq:
-	destroy_workqueue(mgmt->leave_wq);
+	destroy_workqueue(mgmt->wq);
 err_ida:
 	ida_free(&tvq_mgmt_ida, mgmt->index);
 err_free:
@@ -1241,7 +1237,7 @@ void tvq_mgmt_stop(struct tvq_mgmt *mgmt)
 		sysfs_remove_group(&mgmt->kobj, &tvq_mgmt_group);
 	cancel_delayed_work_sync(&mgmt->scan_work);
 	cancel_work_sync(&mgmt->publish_work);
-	flush_workqueue(mgmt->leave_wq);
+	flush_workqueue(mgmt->wq);
 	/* They may have asked for another one. */
 	cancel_delayed_work_sync(&mgmt->scan_work);
 	/* What was found, and is not on the bus yet. */
@@ -1277,7 +1273,7 @@ void tvq_mgmt_destroy(struct tvq_mgmt *mgmt)
 	tvq_irq_domain_remove(mgmt->domain);
 	tvq_admin_destroy(mgmt->admin);
 	tvq_cmdq_destroy(mgmt->cmdq);
-	destroy_workqueue(mgmt->leave_wq);
+	destroy_workqueue(mgmt->wq);
 	ida_free(&tvq_mgmt_ida, mgmt->index);
 	kobject_put(&mgmt->kobj);
 }

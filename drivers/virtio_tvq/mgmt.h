@@ -61,8 +61,9 @@ struct tvq_device;
  * @parts: device parts can be got and set; written by tvq_member_start()
  * @failed: tvq_mgmt_fail() has been called, since the link was up last
  * @presence_work: looks every now and then whether the function is still there
- * @leave_wq: takes off the bus what the other side has taken away; a driver may
- *	never let go, which holds up nothing else
+ * @wq: runs the above, and takes off the bus what the other side has taken away. A driver
+ *	may never let go, which holds up nothing else; nor does one that spins on a CPU for
+ *	a device of which the scan has yet to find that it is gone
  * @noio_flags: of the task that resets the function
  * @debugfs: its directory there
  */
@@ -98,7 +99,7 @@ struct tvq_mgmt {
 	bool parts;
 	bool failed;
 	struct delayed_work presence_work;
-	struct workqueue_struct *leave_wq;
+	struct workqueue_struct *wq;
 	unsigned int noio_flags;
 	struct dentry *debugfs;
 };

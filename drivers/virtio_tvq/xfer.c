@@ -106,7 +106,8 @@ struct tvq_slot {
  * @armed: @deadline is queued, for @deadline_at or earlier
  * @deadline_at: see @armed
  * @deadline: looks for messages whose deadline has passed
- * @wq: runs @deadline; commands may stand in the way of memory reclaim
+ * @wq: runs @deadline and @broken_work; commands may stand in the way of memory reclaim,
+ *	and a driver that spins for the device in that of other work on its CPU
  * @broken_work: calls params.broken
  */
 struct tvq_xfer {
@@ -468,7 +469,7 @@ static void tvq_xfer_finish(struct tvq_xfer *x, struct tvq_batch *batch)
 	if (batch->why) {
 		dev_err(x->params.dev, "command queue broken: %s\n", batch->why);
 		if (x->params.broken)
-			schedule_work(&x->broken_work);
+			queue_work(x->wq, &x->broken_work);
 	}
 }
 

@@ -4,9 +4,11 @@
  * gets of them. The device is a fake link, the personality is the test's.
  */
 #include <linux/completion.h>
+#include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/errno.h>
+#include <linux/preempt.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/virtio_config.h>
@@ -456,6 +458,30 @@ static void cut_off_is_quiet(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bed->num_commands, 0);
 }
 
+/*
+ * A driver may spin with a spinlock held, until it is told that the device has failed: that
+ * must not wait for its CPU.
+ */
+static void fails_beside_a_spinner(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = new_device(test, 15, DRIVER);
+	unsigned int ms;
+
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "there is one CPU");
+	KUNIT_ASSERT_EQ(test, tvq_device_add(tdev), 0);
+	preempt_disable();
+	tvq_device_fail(tdev);
+	/* Less than the watchdogs have patience for. */
+	for (ms = 0; ms < 8000 && !completion_done(&bed->failed); ms++)
+		mdelay(1);
+	preempt_enable();
+	KUNIT_EXPECT_LT(test, ms, 8000);
+	settle(tdev);
+	KUNIT_EXPECT_EQ(test, bed->fails, 1);
+}
+
 static void gone_is_quiet(struct kunit *test)
 {
 	struct bed *bed = test->priv;
@@ -851,6 +877,7 @@ static struct kunit_case bus_cases[] = {
 	KUNIT_CASE(failed_is_quiet_after_reset),
 	KUNIT_CASE(mute_is_not_quiet),
 	KUNIT_CASE(cut_off_is_quiet),
+	KUNIT_CASE(fails_beside_a_spinner),
 	KUNIT_CASE(gone_is_quiet),
 	KUNIT_CASE(needs_reset_is_quiet),
 	KUNIT_CASE(dead_does_not_bind),
