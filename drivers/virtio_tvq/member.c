@@ -375,12 +375,16 @@ void tvq_member_resume(struct tvq_device *tdev)
 	int err;
 
 	guard(mutex)(&tdev->member_lock);
-	if (!tdev->may_be_stopped || test_bit(TVQ_DEVICE_GONE, &tdev->flags))
+	if (!tdev->may_be_stopped)
 		return;
 	noio = memalloc_noio_save();
 	err = tvq_member_do_set_mode(tdev, false);
 	memalloc_noio_restore(noio);
-	if (!err)
+	/*
+	 * If it is not as gone as the list of devices has it, it is found anew, and its next
+	 * driver does not know that it was stopped.
+	 */
+	if (!err || test_bit(TVQ_DEVICE_GONE, &tdev->flags))
 		return;
 	dev_err(&tdev->dev, "stays stopped: %pe\n", ERR_PTR(err));
 	tdev->stopped = false;

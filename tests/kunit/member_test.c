@@ -480,7 +480,8 @@ static void resume_without_answer(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, tvq_device_is_dead(bed->tdev));
 }
 
-static void gone_is_not_resumed(struct kunit *test)
+/* The list may be wrong, and the device is found again: it is not left as it was stopped. */
+static void gone_is_resumed(struct kunit *test)
 {
 	struct bed *bed = test->priv;
 
@@ -489,7 +490,24 @@ static void gone_is_not_resumed(struct kunit *test)
 	bed->num = 0;
 	set_bit(TVQ_DEVICE_GONE, &bed->tdev->flags);
 	tvq_member_resume(bed->tdev);
-	KUNIT_EXPECT_EQ(test, bed->num, 0);
+	EXPECT_COMMANDS(test, MANAGED_CMD(0x11));
+	KUNIT_EXPECT_EQ(test, bed->data[0], 0);
+}
+
+/* It need not be there. */
+static void gone_and_resume_fails(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+
+	tvq_member_start(bed->mgmt);
+	KUNIT_EXPECT_EQ(test, tvq_member_set_mode(bed->tdev, true), 0);
+	set_bit(TVQ_DEVICE_GONE, &bed->tdev->flags);
+	bed->fail_opcode = 0x11;
+	bed->fail_status = 6;
+	bed->fail_times = 1;
+	tvq_member_resume(bed->tdev);
+	KUNIT_EXPECT_EQ(test, bed->fail_times, 0);
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_dead(bed->tdev));
 }
 
 /* It may have been stopped, so it is let go on before somebody waits for it. */
@@ -856,7 +874,8 @@ static struct kunit_case member_cases[] = {
 	KUNIT_CASE(mode),
 	KUNIT_CASE(resume_fails),
 	KUNIT_CASE(resume_without_answer),
-	KUNIT_CASE(gone_is_not_resumed),
+	KUNIT_CASE(gone_is_resumed),
+	KUNIT_CASE(gone_and_resume_fails),
 	KUNIT_CASE(gone_is_left_alone),
 	KUNIT_CASE(stop_without_answer),
 	KUNIT_CASE(stop_and_the_queue_breaks),
