@@ -2,7 +2,9 @@
 /* A device that lies. */
 #include <endian.h>
 #include <inttypes.h>
+#include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
+#include <linux/virtio_net.h>
 #include <linux/virtio_pci.h>
 #include <linux/virtio_tvq.h>
 #include <stddef.h>
@@ -19,6 +21,7 @@
 #include "tvq.h"
 
 #define REPLY_MAX	8192		/* of a longer reply the beginning is lied in */
+#define TRUTH		128		/* and so much of it is known afterwards */
 #define RATE		300
 #define ENDINGS		8		/* of 1000 lies, of the function of 10000 */
 #define STORM_NS	20000000	/* between bursts of interrupts */
@@ -261,32 +264,55 @@ static uint32_t lie_transport(struct hostile_numbers *n, const uint8_t *out, uin
 	}
 }
 
+/* A field of a reply as it was. */
+static void undo(const uint8_t *truth, uint8_t *reply, uint32_t len, uint32_t at, uint32_t width)
+{
+	if (at + width <= len && at + width <= TRUTH)
+		memcpy(reply + at, truth + at, width);
+}
+
 /*
  * Some lies would only show that the kernel's own virtio drivers have no timeouts: those
  * for a network interface's control queue and for a console spin until they are answered.
  * So no refusal becomes a success, behind which a driver would wait for queues that there
- * are not; and no device is said to be of another type that has a driver.
+ * are not; no device is said to be of another type that has a driver; no control
+ * queue to be where it is not, which depends on how many there are; and no new device to be
+ * an older one, which may be there and be another one than is said.
  */
 static void not_that(struct cmdq *q, const uint8_t *out, const uint8_t *truth, uint8_t *reply,
 		     uint32_t len)
 {
+	const uint32_t pairs = offsetof(struct virtio_net_config, max_virtqueue_pairs);
+	const struct virtio_tvq_device_info *was = (const void *)(truth + 4);
+	struct virtio_tvq_device_info *info = (void *)(reply + 4);
 	const struct virtio_tvq_hdr *hdr = (const void *)out;
 	uint32_t ack = q->vq.index == TRANSPORT_QUEUE ? 4 : 2;
-	const uint32_t at = 4 + offsetof(struct virtio_tvq_device_info, type);
 	static const uint8_t zero[4];
-	uint32_t type;
 
 	if (memcmp(truth, zero, ack) && !memcmp(reply, zero, ack))
 		memcpy(reply, truth, ack);
-	if (ack != 4 || len < at + sizeof(type) ||
-	    !((le16toh(hdr->class) == VIRTIO_TVQ_CLASS_MGMT &&
-	       le16toh(hdr->command) == VIRTIO_TVQ_MGMT_CREATE) ||
-	      (le16toh(hdr->class) == VIRTIO_TVQ_CLASS_DEVICE &&
-	       le16toh(hdr->command) == VIRTIO_TVQ_DEVICE_DESCRIBE)))
+	if (ack != 4)
 		return;
-	memcpy(&type, reply + at, sizeof(type));
-	if (le32toh(type) < 64)
-		memcpy(reply + at, truth + at, sizeof(type));
+	switch (le16toh(hdr->class) << 8 | le16toh(hdr->command)) {
+	case VIRTIO_TVQ_CLASS_MGMT << 8 | VIRTIO_TVQ_MGMT_CREATE:
+	case VIRTIO_TVQ_CLASS_DEVICE << 8 | VIRTIO_TVQ_DEVICE_DESCRIBE:
+		if (len < 4 + sizeof(*info))
+			break;
+		if (le32toh(info->type) < 64)
+			info->type = was->type;
+		if (le64toh(info->device_id) < le64toh(was->device_id))
+			info->device_id = was->device_id;
+		if (le32toh(was->type) == VIRTIO_ID_NET) {
+			info->config_len = was->config_len;
+			undo(truth, reply, len, 4 + sizeof(*info) + pairs, 2);
+		}
+		break;
+	case VIRTIO_TVQ_CLASS_DEVICE << 8 | VIRTIO_TVQ_DEVICE_GET_CONFIG:
+	case VIRTIO_TVQ_CLASS_DEVICE << 8 | VIRTIO_TVQ_DEVICE_SET_CONFIG:
+		/* Of an interface, for all that is known here. */
+		undo(truth, reply, len, 4 + sizeof(struct virtio_tvq_config) + pairs, 2);
+		break;
+	}
 }
 
 /* What is written into a reply. Return: how long it is now. */
@@ -365,7 +391,7 @@ static void lie_reply(struct cmdq *q, struct answer *answer)
 	struct hostile_numbers *n = &hq->numbers;
 	const struct vq_chain *chain = &answer->chain;
 	uint32_t room = chain->in_len < REPLY_MAX ? chain->in_len : REPLY_MAX;
-	uint8_t out[24] = { 0 }, truth[16] = { 0 }, *data;
+	uint8_t out[24] = { 0 }, truth[TRUTH] = { 0 }, *data;
 	bool lie;
 
 	if (!on(hq->hostile, n, hq->id, HOSTILE_REPLIES))
@@ -448,8 +474,8 @@ unsigned int hostile_used(struct virtq *vq, const struct vq_chain *chain, uint32
 	struct hostile_queue *hq = &vq->hostile;
 	struct hostile_numbers *n = &hq->numbers;
 	struct hostile_counts *count;
+	uint32_t kind, truth = *written;
 	bool one_by_one;
-	uint32_t kind;
 
 	if (!on(hq->hostile, n, hq->id, hq->type ? HOSTILE_QUEUES : HOSTILE_RINGS))
 		return 1;
@@ -482,6 +508,11 @@ unsigned int hostile_used(struct virtq *vq, const struct vq_chain *chain, uint32
 			*written = chain->in_len;
 		if (hq->type == VIRTIO_ID_NET && chain->in_len && !*written)
 			*written = 1;
+		/* Of what is shorter than its header, virtio_console takes the rest for a name. */
+		if (hq->type == VIRTIO_ID_CONSOLE &&
+		    *written < sizeof(struct virtio_console_control) &&
+		    truth >= sizeof(struct virtio_console_control))
+			*written = truth;
 		return 1;
 	}
 	if (!hq->type)
