@@ -40,6 +40,8 @@
  * work of the CPU on which it does so would come after that, which is never.
  */
 struct workqueue_struct *tvq_wq;
+/* Reads configuration space; what waits for that is done by the above. */
+static struct workqueue_struct *tvq_config_wq;
 /* Binds drivers, which may wait for as long as they like. */
 static struct workqueue_struct *tvq_freezable_wq;
 
@@ -688,7 +690,7 @@ void tvq_config_interrupt(struct tvq_device *tdev)
 {
 	unsigned long now = jiffies, next = READ_ONCE(tdev->config_next);
 
-	queue_delayed_work(tvq_wq, &tdev->config_work,
+	queue_delayed_work(tvq_config_wq, &tdev->config_work,
 			   time_before(now, next) ? next - now : 0);
 }
 EXPORT_SYMBOL_GPL(tvq_config_interrupt);
@@ -706,7 +708,7 @@ void tvq_device_needs_reset(struct tvq_device *tdev)
 {
 	if (!tvq_device_is_void(tdev) &&
 	    !test_and_set_bit(TVQ_DEVICE_NEEDS_RESET, &tdev->flags))
-		queue_delayed_work(tvq_wq, &tdev->config_work, 0);
+		queue_delayed_work(tvq_config_wq, &tdev->config_work, 0);
 }
 EXPORT_SYMBOL_GPL(tvq_device_needs_reset);
 
@@ -722,7 +724,7 @@ EXPORT_SYMBOL_GPL(tvq_device_needs_reset);
  */
 void tvq_config_poll(struct tvq_device *tdev)
 {
-	queue_delayed_work(tvq_wq, &tdev->config_work, TVQ_CONFIG_INTERVAL);
+	queue_delayed_work(tvq_config_wq, &tdev->config_work, TVQ_CONFIG_INTERVAL);
 }
 EXPORT_SYMBOL_GPL(tvq_config_poll);
 
@@ -1342,6 +1344,16 @@ void tvq_device_put(struct tvq_device *tdev)
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_device_put);
 
+static void tvq_bus_free_wqs(void)
+{
+	if (tvq_freezable_wq)
+		destroy_workqueue(tvq_freezable_wq);
+	if (tvq_config_wq)
+		destroy_workqueue(tvq_config_wq);
+	if (tvq_wq)
+		destroy_workqueue(tvq_wq);
+}
+
 /**
  * tvq_bus_init() - register the bus
  *
@@ -1353,21 +1365,13 @@ int tvq_bus_init(void)
 	int err = -ENOMEM;
 
 	tvq_wq = alloc_workqueue("tvq", WQ_UNBOUND, 0);
-	if (!tvq_wq)
-		return err;
+	tvq_config_wq = alloc_workqueue("tvq_config", WQ_UNBOUND, 0);
 	tvq_freezable_wq = alloc_workqueue("tvq_freezable",
 					   WQ_UNBOUND | WQ_FREEZABLE, 0);
-	if (!tvq_freezable_wq)
-		goto err_wq;
-	err = bus_register(&tvq_bus_type);
+	if (tvq_wq && tvq_config_wq && tvq_freezable_wq)
+		err = bus_register(&tvq_bus_type);
 	if (err)
-		goto err_freezable;
-	return 0;
-
-err_freezable:
-	destroy_workqueue(tvq_freezable_wq);
-err_wq:
-	destroy_workqueue(tvq_wq);
+		tvq_bus_free_wqs();
 	return err;
 }
 
@@ -1380,6 +1384,5 @@ void tvq_bus_exit(void)
 {
 	tvq_live_wait();
 	bus_unregister(&tvq_bus_type);
-	destroy_workqueue(tvq_freezable_wq);
-	destroy_workqueue(tvq_wq);
+	tvq_bus_free_wqs();
 }

@@ -614,11 +614,13 @@ static int tvq_mgmt_scan(struct tvq_mgmt *mgmt, enum tvq_again *again)
 		*again = err == -ENOMEM ? TVQ_AGAIN_SOON : TVQ_AGAIN_REFUSED;
 		return err;
 	}
+	/* All of them first: what follows may wait for an answer about one. */
+	xa_for_each_marked(&mgmt->devices, id, tdev, TVQ_MARK_GONE)
+		tvq_device_fail(tdev);
 	xa_for_each_marked(&mgmt->devices, id, tdev, TVQ_MARK_GONE) {
 		xa_clear_mark(&mgmt->devices, id, TVQ_MARK_GONE);
-		tvq_device_fail(tdev);
 		tvq_mgmt_unlink(mgmt, tdev);
-		queue_work(mgmt->wq, &tdev->leave_work);
+		queue_work(mgmt->leave_wq, &tdev->leave_work);
 	}
 	/* tvq_mgmt_stop() cancels it once, behind the last scan that did not know. */
 	if (xa_marked(&mgmt->devices, TVQ_MARK_NEW) &&
@@ -878,9 +880,11 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 	}
 	/* Freezable: devices neither come nor go while the system falls asleep. */
 	mgmt->wq = alloc_workqueue("tvq_mgmt", WQ_UNBOUND | WQ_FREEZABLE, 0);
-	if (!mgmt->wq) {
+	mgmt->leave_wq = alloc_workqueue("tvq_leave",
+					 WQ_UNBOUND | WQ_FREEZABLE, 0);
+	if (!mgmt->wq || !mgmt->leave_wq) {
 		err = -ENOMEM;
-		goto err_ida;
+		goto err_wq;
 	}
 	mgmt->cmdq = tvq_cmdq_create(params->link_ops, params->queue.link,
 				     params->queue.slots, params->timeout_ms,
@@ -918,6 +922,7 @@ err_kobj:
 	tvq_irq_domain_remove(mgmt->domain);
 	tvq_admin_destroy(mgmt->admin);
 	tvq_cmdq_destroy(mgmt->cmdq);
+	destroy_workqueue(mgmt->leave_wq);
 	destroy_workqueue(mgmt->wq);
 	ida_free(&tvq_mgmt_ida, mgmt->index);
 	kobject_put(&mgmt->kobj);
@@ -927,8 +932,10 @@ err_admin:
 err_cmdq:
 	tvq_cmdq_destroy(mgmt->cmdq);
 err_wq:
-	destroy_workqueue(mgmt->wq);
-err_ida:
+	if (mgmt->leave_wq)
+		destroy_workqueue(mgmt->leave_wq);
+	if (mgmt->wq)
+		destroy_workqueue(mgmt->wq);
 	ida_free(&tvq_mgmt_ida, mgmt->index);
 err_free:
 	kfree(mgmt);
@@ -1237,7 +1244,7 @@ void tvq_mgmt_stop(struct tvq_mgmt *mgmt)
 		sysfs_remove_group(&mgmt->kobj, &tvq_mgmt_group);
 	cancel_delayed_work_sync(&mgmt->scan_work);
 	cancel_work_sync(&mgmt->publish_work);
-	flush_workqueue(mgmt->wq);
+	flush_workqueue(mgmt->leave_wq);
 	/* They may have asked for another one. */
 	cancel_delayed_work_sync(&mgmt->scan_work);
 	/* What was found, and is not on the bus yet. */
@@ -1273,6 +1280,7 @@ void tvq_mgmt_destroy(struct tvq_mgmt *mgmt)
 	tvq_irq_domain_remove(mgmt->domain);
 	tvq_admin_destroy(mgmt->admin);
 	tvq_cmdq_destroy(mgmt->cmdq);
+	destroy_workqueue(mgmt->leave_wq);
 	destroy_workqueue(mgmt->wq);
 	ida_free(&tvq_mgmt_ida, mgmt->index);
 	kobject_put(&mgmt->kobj);

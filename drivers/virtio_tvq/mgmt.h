@@ -61,9 +61,10 @@ struct tvq_device;
  * @parts: device parts can be got and set; written by tvq_member_start()
  * @failed: tvq_mgmt_fail() has been called, since the link was up last
  * @presence_work: looks every now and then whether the function is still there
- * @wq: runs the above, and takes off the bus what the other side has taken away. A driver
- *	may never let go, which holds up nothing else; nor does one that spins on a CPU for
- *	a device of which the scan has yet to find that it is gone
+ * @wq: runs the above. It belongs to no CPU, for a driver may spin on one for a device of
+ *	which the scan has yet to find that it is gone
+ * @leave_wq: takes off the bus what the other side has taken away; a driver may
+ *	never let go, which holds up nothing else
  * @noio_flags: of the task that resets the function
  * @debugfs: its directory there
  */
@@ -100,6 +101,7 @@ struct tvq_mgmt {
 	bool failed;
 	struct delayed_work presence_work;
 	struct workqueue_struct *wq;
+	struct workqueue_struct *leave_wq;
 	unsigned int noio_flags;
 	struct dentry *debugfs;
 };

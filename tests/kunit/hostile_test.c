@@ -1398,7 +1398,7 @@ static void mgmt_end(struct mgmt_bed *bed)
 static void settle(struct mgmt_bed *bed)
 {
 	tvq_mgmt_flush(bed->mgmt);
-	flush_workqueue(bed->mgmt->wq);
+	flush_workqueue(bed->mgmt->leave_wq);
 	tvq_mgmt_flush(bed->mgmt);
 }
 

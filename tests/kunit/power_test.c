@@ -581,7 +581,7 @@ static void settle(struct bed *bed)
 		flush_work(&tdev->recover_work);
 	tvq_mgmt_flush(bed->mgmt);
 	/* A device that goes may make room for another one with its id. */
-	flush_workqueue(bed->mgmt->wq);
+	flush_workqueue(bed->mgmt->leave_wq);
 	tvq_mgmt_flush(bed->mgmt);
 }
 
@@ -1512,6 +1512,31 @@ static void admin_stopped_leaves_slowly(struct kunit *test)
 	bed->one[2].stuck = NULL;
 }
 
+/* Two go at once. Who waits for one does not wait for what is asked about the other. */
+static void gone_at_once(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = device(bed, 2);
+	unsigned int posts;
+
+	KUNIT_ASSERT_EQ(test, tvq_member_set_mode(device(bed, 1), true), 0);
+	bed->admin_mute = true;
+	bed->one[1].exists = false;
+	bed->one[2].exists = false;
+	get_device(&tdev->dev);
+	posts = READ_ONCE(bed->admin_link->posts);
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	/* The first is told to go on, and does not answer. */
+	while (READ_ONCE(bed->admin_link->posts) == posts)
+		usleep_range(100, 200);
+	KUNIT_EXPECT_TRUE(test, tvq_device_is_dead(tdev));
+	put_device(&tdev->dev);
+	settle(bed);
+	KUNIT_EXPECT_NULL(test, device(bed, 1));
+	KUNIT_EXPECT_NULL(test, device(bed, 2));
+	bed->admin_mute = false;
+}
+
 /* A new device is announced once, and twice there is no memory to look for it. */
 static void scan_lacks_memory(struct kunit *test)
 {
@@ -1635,7 +1660,7 @@ static void leaves_while_frozen(struct kunit *test)
 	set_bit(TVQ_DEVICE_GONE, &tdev->flags);
 	set_bit(TVQ_DEVICE_LEAVING, &tdev->flags);
 	sysfs_remove_link(bed->mgmt->by_name, tdev->name);
-	queue_work(bed->mgmt->wq, &tdev->leave_work);
+	queue_work(bed->mgmt->leave_wq, &tdev->leave_work);
 	while (!(work_busy(&tdev->leave_work) & WORK_BUSY_RUNNING))
 		usleep_range(1000, 2000);
 	msleep(50);
@@ -1866,6 +1891,7 @@ static struct kunit_case power_cases[] = {
 	KUNIT_CASE(admin_no_way_back),
 	KUNIT_CASE(admin_outstanding_at_a_dead_function),
 	KUNIT_CASE(admin_stopped_leaves_slowly),
+	KUNIT_CASE(gone_at_once),
 	KUNIT_CASE(sleeps),
 	KUNIT_CASE(is_reset),
 	KUNIT_CASE(sleep_refused),
