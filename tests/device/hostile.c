@@ -22,6 +22,7 @@
 
 #define REPLY_MAX	8192		/* of a longer reply the beginning is lied in */
 #define TRUTH		128		/* and so much of it is known afterwards */
+#define IDS		65536		/* of devices that may come before one is looked for */
 #define RATE		300
 #define ENDINGS		8		/* of 1000 lies, of the function of 10000 */
 #define STORM_NS	20000000	/* between bursts of interrupts */
@@ -277,7 +278,7 @@ static void undo(const uint8_t *truth, uint8_t *reply, uint32_t len, uint32_t at
  * So no refusal becomes a success, behind which a driver would wait for queues that there
  * are not; no device is said to be of another type that has a driver; no control
  * queue to be where it is not, which depends on how many there are; and no new device to be
- * an older one, which may be there and be another one than is said.
+ * one that may be there, or come soon, and be another one than is said.
  */
 static void not_that(struct cmdq *q, const uint8_t *out, const uint8_t *truth, uint8_t *reply,
 		     uint32_t len)
@@ -288,6 +289,7 @@ static void not_that(struct cmdq *q, const uint8_t *out, const uint8_t *truth, u
 	const struct virtio_tvq_hdr *hdr = (const void *)out;
 	uint32_t ack = q->vq.index == TRANSPORT_QUEUE ? 4 : 2;
 	static const uint8_t zero[4];
+	uint64_t id;
 
 	if (memcmp(truth, zero, ack) && !memcmp(reply, zero, ack))
 		memcpy(reply, truth, ack);
@@ -300,7 +302,9 @@ static void not_that(struct cmdq *q, const uint8_t *out, const uint8_t *truth, u
 			break;
 		if (le32toh(info->type) < 64)
 			info->type = was->type;
-		if (le64toh(info->device_id) < le64toh(was->device_id))
+		id = le64toh(info->device_id);
+		if (le16toh(hdr->class) == VIRTIO_TVQ_CLASS_MGMT && id &&
+		    id < le64toh(was->device_id) + IDS)
 			info->device_id = was->device_id;
 		if (le32toh(was->type) == VIRTIO_ID_NET) {
 			info->config_len = was->config_len;
