@@ -15,8 +15,8 @@ seeds=(1 2)
 [ $# -eq 0 ] || seeds=("$@")
 # For each seed: answers to what only asks; devices that come and go; resets;
 # queues that end by their rings; and seconds with all of it
-questions=49000
-lives=30
+questions=50000
+lives=36
 resets=8
 rings=2
 seconds=4
