@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later OR BSD-3-Clause
-# vm: --devices 1 --parallel
+# vm: --devices 1
 # kernels: debug
-# timeout: 400
+# timeout: 600
 # kmemleak: off
 #
 # A device that lies, by seeds that are printed, to each command that its driver
@@ -36,7 +36,7 @@ finish()
 {
 	local rc=$?
 
-	[ $rc -eq 0 ] || echo "once more: scripts/vm --kernel debug --devices 1 --parallel" \
+	[ $rc -eq 0 ] || echo "once more: scripts/vm --kernel debug --devices 1" \
 		"run tests/e2e/64-hostile.sh ${told[*]}"
 	exit $rc
 }
