@@ -190,11 +190,16 @@ static void tvq_device_fail_work(struct work_struct *work)
 					       fail_work);
 
 	if (test_bit(TVQ_DEVICE_GONE, &tdev->flags))
-		dev_info(&tdev->dev, "removed by the other side\n");
-	/* Nor is it its own fault where the function is let go of while it comes. */
-	else if (!test_bit(TVQ_DEVICE_LEAVING, &tdev->flags) ||
-		 test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags))
-		dev_err(&tdev->dev, "does not answer, giving up on it\n");
+		dev_info_ratelimited(&tdev->dev, "removed by the other side\n");
+	/*
+	 * Nor is it its own fault where the function was reset, or is let go of while
+	 * it comes.
+	 */
+	else if (tvq_device_is_dead(tdev) &&
+		 (!test_bit(TVQ_DEVICE_LEAVING, &tdev->flags) ||
+		  test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags)))
+		dev_err_ratelimited(&tdev->dev,
+				    "does not answer, giving up on it\n");
 	mutex_lock(&tdev->drv_lock);
 	if (tdev->drv && tdev->drv->failed)
 		tdev->drv->failed(tdev);
@@ -561,8 +566,9 @@ static struct tvq_shm_region *tvq_shm_reserve(struct tvq_device *tdev, u8 id)
 	return region;
 
 lie:
-	dev_err(&tdev->dev, "shared memory %u at %#llx+%#llx of BAR %u can't be there\n",
-		id, shm.offset, shm.length, shm.bar);
+	dev_err_ratelimited(&tdev->dev,
+			    "shared memory %u at %#llx+%#llx of BAR %u can't be there\n",
+			    id, shm.offset, shm.length, shm.bar);
 	return ERR_PTR(-EPROTO);
 }
 

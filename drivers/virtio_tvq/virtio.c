@@ -116,7 +116,8 @@ static void tvq_virtio_failed_op(struct tvq_virtio *vd, const char *what,
 				 int err)
 {
 	if (!xchg(&vd->warned, true))
-		dev_err(&vd->tdev->dev, "%s failed: %pe\n", what, ERR_PTR(err));
+		dev_err_ratelimited(&vd->tdev->dev, "%s failed: %pe\n", what,
+				    ERR_PTR(err));
 	if (!READ_ONCE(vd->has_vqs))
 		return;
 	virtio_break_device(&vd->vdev);
@@ -657,9 +658,9 @@ static int tvq_virtio_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
 		num = got;
 	}
 	if (err == -ENOSPC)
-		dev_err(&tdev->dev,
-			"not one interrupt vector is left for %u queues\n",
-			num_vqs);
+		dev_err_ratelimited(&tdev->dev,
+				    "not one interrupt vector is left for %u queues\n",
+				    num_vqs);
 	return err;
 }
 
@@ -898,7 +899,7 @@ static void tvq_virtio_config_changed(struct tvq_device *tdev, u8 status)
 		return;
 	if (status & VIRTIO_CONFIG_S_NEEDS_RESET &&
 	    !READ_ONCE(vd->needs_reset)) {
-		dev_err(&tdev->dev, "the device needs a reset\n");
+		dev_err_ratelimited(&tdev->dev, "the device needs a reset\n");
 		WRITE_ONCE(vd->needs_reset, true);
 		virtio_break_device(&vd->vdev);
 	}
@@ -930,8 +931,9 @@ static void tvq_virtio_quiet(struct tvq_device *tdev)
 		if (virtqueue_is_broken(vd->vqs[i].vq))
 			ended += tvq_blk_end_requests(vd->vqs[i].vq);
 	if (ended)
-		dev_warn(&tdev->dev, "%u requests of its disk were not ended, and fail\n",
-			 ended);
+		dev_warn_ratelimited(&tdev->dev,
+				     "%u requests of its disk were not ended, and fail\n",
+				     ended);
 }
 
 /*
