@@ -978,9 +978,10 @@ static void tvq_virtio_thaw(struct tvq_device *tdev, bool gone)
 	dev_err(&tdev->dev, "not restored: %pe\n", ERR_PTR(err));
 	/*
 	 * A driver that is frozen can't be unbound: it has no queues, and those who
-	 * wait for it would wait for ever. With queues that are broken it can.
+	 * wait for it would wait for ever. With queues that are broken it can. Without
+	 * a driver there is nobody to let go.
 	 */
-	if (!READ_ONCE(vd->has_vqs)) {
+	if (!READ_ONCE(vd->has_vqs) && !vd->idle) {
 		vd->absent = true;
 		err = tvq_virtio_restore(vd);
 		if (err)
