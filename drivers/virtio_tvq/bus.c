@@ -976,15 +976,16 @@ int tvq_device_freeze(struct tvq_device *tdev, bool sleep)
 
 /**
  * tvq_device_thaw() - take a device into use again
- * @tdev: managed device, whose function was reset and answers commands, with
- *	or without tvq_device_freeze() before that
+ * @tdev: managed device, whose function answers commands, with or without
+ *	tvq_device_freeze() before that
+ * @was_reset: the function was reset; otherwise the device is frozen
  *
  * One that could not be frozen is recovered by a work item, since nobody knows how
  * long its driver takes to let go.
  *
  * Context: process, may sleep.
  */
-void tvq_device_thaw(struct tvq_device *tdev)
+void tvq_device_thaw(struct tvq_device *tdev, bool was_reset)
 {
 	bool frozen = test_bit(TVQ_DEVICE_FROZEN, &tdev->flags);
 
@@ -995,7 +996,8 @@ void tvq_device_thaw(struct tvq_device *tdev)
 	tvq_device_post_wait(tdev);
 	mutex_lock(&tdev->lock);
 	/* Not of one that has come, or begun anew, since the function was reset. */
-	if (frozen || test_bit(TVQ_DEVICE_LAPSED, &tdev->flags)) {
+	if (was_reset &&
+	    (frozen || test_bit(TVQ_DEVICE_LAPSED, &tdev->flags))) {
 		tvq_irq_live(tdev, false);
 		tvq_device_is_reset(tdev);
 	}
@@ -1080,7 +1082,7 @@ void tvq_device_bind_again(struct tvq_device *tdev)
 {
 	if (test_bit(TVQ_DEVICE_AGAIN, &tdev->flags) &&
 	    !test_bit(TVQ_DEVICE_RECOVERING, &tdev->flags))
-		tvq_device_thaw(tdev);
+		tvq_device_thaw(tdev, true);
 	flush_work(&tdev->recover_work);
 }
 

@@ -26,7 +26,7 @@ bool tvq_device_is_as(struct tvq_device *tdev, const struct tvq_info *info);
 void tvq_device_not_reset(struct tvq_device *tdev);
 void tvq_device_state_set(struct tvq_device *tdev);
 int tvq_device_freeze(struct tvq_device *tdev, bool sleep);
-void tvq_device_thaw(struct tvq_device *tdev);
+void tvq_device_thaw(struct tvq_device *tdev, bool was_reset);
 void tvq_device_abandon(struct tvq_device *tdev);
 void tvq_device_cut_off(struct tvq_device *tdev);
 void tvq_device_bind_again(struct tvq_device *tdev);

@@ -1054,7 +1054,7 @@ int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
 		return 0;
 	while ((tdev = tvq_mgmt_next(mgmt, tdev, false)))
 		if (test_bit(TVQ_DEVICE_FROZEN, &tdev->flags))
-			tvq_device_thaw(tdev);
+			tvq_device_thaw(tdev, false);
 	tvq_mgmt_open_gate(mgmt);
 	return err;
 }
@@ -1177,7 +1177,7 @@ void tvq_mgmt_thaw(struct tvq_mgmt *mgmt, int err)
 	}
 	while ((tdev = tvq_mgmt_next(mgmt, tdev, false))) {
 		if (tvq_mgmt_same(mgmt, tdev)) {
-			tvq_device_thaw(tdev);
+			tvq_device_thaw(tdev, true);
 			continue;
 		}
 		/* A scan takes it off the bus, but who knows whether there is a list. */

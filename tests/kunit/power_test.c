@@ -1875,7 +1875,7 @@ static void came_since_the_reset(struct kunit *test)
 	struct bed *bed = test->priv;
 	unsigned int resets = bed->one[2].resets;
 
-	tvq_device_thaw(device(bed, 2));
+	tvq_device_thaw(device(bed, 2), true);
 	settle(bed);
 	KUNIT_EXPECT_GT(test, bed->one[2].resets, resets);
 	expect_runs(test, 2);
