@@ -637,13 +637,14 @@ static void tvq_mgmt_publish_work(struct work_struct *work)
 {
 	struct tvq_mgmt *mgmt = container_of(work, struct tvq_mgmt,
 					     publish_work);
+	unsigned long end = jiffies + mgmt->scan_time;
 	struct tvq_device *tdev;
 	unsigned long id;
 	int err;
 
 	tvq_mgmt_enter(mgmt);
 	xa_for_each_marked(&mgmt->devices, id, tdev, TVQ_MARK_NEW) {
-		if (READ_ONCE(mgmt->stopping))
+		if (tvq_mgmt_late(mgmt, end))
 			break;
 		xa_clear_mark(&mgmt->devices, id, TVQ_MARK_NEW);
 		/* Others may take it off the bus as soon as it is published. */
@@ -667,13 +668,18 @@ static void tvq_mgmt_publish_work(struct work_struct *work)
 		put_device(&tdev->dev);
 	}
 	tvq_mgmt_leave(mgmt);
+	/* Who waits for this has waited long enough, or for the gate to be closed. */
+	if (xa_marked(&mgmt->devices, TVQ_MARK_NEW) &&
+	    !READ_ONCE(mgmt->stopping))
+		queue_work(mgmt->wq, &mgmt->publish_work);
 }
 
 /**
  * tvq_mgmt_flush() - follow the other side's list now
  * @mgmt: management device
  *
- * Context: process, may sleep, for as long as the drivers of new devices take.
+ * Context: process, may sleep, for as long as the drivers of new devices take, and about
+ * as long as a scan may.
  */
 void tvq_mgmt_flush(struct tvq_mgmt *mgmt)
 {
