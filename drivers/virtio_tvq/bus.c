@@ -204,7 +204,8 @@ static void tvq_device_fail_work(struct work_struct *work)
 	if (tdev->drv && tdev->drv->failed)
 		tdev->drv->failed(tdev);
 	mutex_unlock(&tdev->drv_lock);
-	queue_work(tvq_wq, &tdev->quiet_work);
+	if (tvq_device_is_dead(tdev))
+		queue_work(tvq_wq, &tdev->quiet_work);
 }
 
 /**
@@ -242,7 +243,7 @@ static void tvq_device_tell_quiet(struct tvq_device *tdev)
  * or letting go of it just now: none will come. Until the driver begins anew, by a
  * reset, the device is not asked for anything, since it knows of nothing.
  *
- * Context: process, may sleep.
+ * Context: any up to hard interrupt; tvq_device_lost_wait() is to follow.
  */
 void tvq_device_lost(struct tvq_device *tdev)
 {
@@ -252,10 +253,21 @@ void tvq_device_lost(struct tvq_device *tdev)
 	if (test_bit(TVQ_DEVICE_RECOVERING, &tdev->flags) ||
 	    !test_bit(TVQ_DEVICE_PUBLISHED, &tdev->flags))
 		set_bit(TVQ_DEVICE_AGAIN, &tdev->flags);
-	mutex_lock(&tdev->drv_lock);
-	if (tdev->drv && tdev->drv->failed)
-		tdev->drv->failed(tdev);
-	mutex_unlock(&tdev->drv_lock);
+	queue_work(tvq_wq, &tdev->fail_work);
+}
+
+/**
+ * tvq_device_lost_wait() - wait until a device's driver knows that it is lost
+ * @tdev: managed device, for which, and for all others, tvq_device_lost() was called:
+ *	the driver of one may keep a CPU from RCU, for which this may wait
+ *
+ * Context: process, may sleep.
+ */
+void tvq_device_lost_wait(struct tvq_device *tdev)
+{
+	if (test_bit(TVQ_DEVICE_FROZEN, &tdev->flags))
+		return;
+	flush_work(&tdev->fail_work);
 	tvq_device_tell_quiet(tdev);
 }
 

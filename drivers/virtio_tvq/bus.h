@@ -31,6 +31,7 @@ void tvq_device_abandon(struct tvq_device *tdev);
 void tvq_device_cut_off(struct tvq_device *tdev);
 void tvq_device_bind_again(struct tvq_device *tdev);
 void tvq_device_lost(struct tvq_device *tdev);
+void tvq_device_lost_wait(struct tvq_device *tdev);
 
 int tvq_bus_init(void);
 void tvq_bus_exit(void);

@@ -244,6 +244,8 @@ static int tvq_mgmt_publish(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 				    tdev->id);
 		return -EPROTO;
 	}
+	/* Before the device knows of nothing, and not while: see tvq_mgmt_link_down(). */
+	wait_event(mgmt->gate_queue, !READ_ONCE(mgmt->frozen));
 	/* Nothing was agreed upon before any reset until now. */
 	clear_bit(TVQ_DEVICE_AGAIN, &tdev->flags);
 	err = tvq_device_add(tdev);
@@ -1075,11 +1077,17 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_freeze);
  */
 void tvq_mgmt_link_down(struct tvq_mgmt *mgmt)
 {
-	struct tvq_device *tdev = NULL;
+	struct tvq_device *tdev;
+	unsigned long id;
 
 	/* Before commands fail: it is not the devices that fail them. */
-	while ((tdev = tvq_mgmt_next(mgmt, tdev, true)))
+	xa_lock(&mgmt->devices);
+	xa_for_each(&mgmt->devices, id, tdev)
 		tvq_device_lost(tdev);
+	xa_unlock(&mgmt->devices);
+	tdev = NULL;
+	while ((tdev = tvq_mgmt_next(mgmt, tdev, true)))
+		tvq_device_lost_wait(tdev);
 	/*
 	 * If the queue was found broken a moment ago, and tvq_mgmt_fail() is still to
 	 * come, it must not cut the function off that works again.
