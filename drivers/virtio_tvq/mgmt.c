@@ -556,6 +556,9 @@ static int tvq_mgmt_compare(struct tvq_mgmt *mgmt, enum tvq_again *again)
 			tvq_device_fail(tdev);
 		else if (!test_and_set_bit(TVQ_DEVICE_LEAVING, &tdev->flags))
 			__xa_set_mark(&mgmt->devices, id, TVQ_MARK_GONE);
+		else if (device_is_registered(&tdev->dev))
+			/* Who takes it off the bus may wait for that, too. */
+			tvq_device_fail(tdev);
 	}
 	xa_unlock(&mgmt->devices);
 	for (i = 0; i < count; i++) {
