@@ -1261,7 +1261,10 @@ void tvq_mgmt_stop(struct tvq_mgmt *mgmt)
 		sysfs_remove_group(&mgmt->kobj, &tvq_mgmt_group);
 	cancel_delayed_work_sync(&mgmt->scan_work);
 	cancel_work_sync(&mgmt->publish_work);
-	flush_workqueue(mgmt->leave_wq);
+	/* Not flushed: that would wait for the end of a sleep, which may wait for us. */
+	tdev = NULL;
+	while ((tdev = tvq_mgmt_next(mgmt, tdev, true)))
+		cancel_work_sync(&tdev->leave_work);
 	/* They may have asked for another one. */
 	cancel_delayed_work_sync(&mgmt->scan_work);
 	/* What was found, and is not on the bus yet. */
