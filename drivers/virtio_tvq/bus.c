@@ -16,6 +16,7 @@
 #include "cmd.h"
 #include "compat.h"
 #include "irq.h"
+#include "mgmt.h"
 
 /**
  * DOC: lifetime of a managed device
@@ -320,18 +321,27 @@ static int tvq_device_do_reset(struct tvq_device *tdev)
 		err = -EIO;
 	else
 		err = tvq_cmd_reset(tdev->cmdq, tdev->id);
-	if (err == -ETIMEDOUT)
+	/* One that refuses is asked once more, by tvq_device_quiet_work(). */
+	if (err == -ETIMEDOUT ||
+	    (err && err != -ENXIO && tvq_device_is_dead(tdev)))
 		set_bit(TVQ_DEVICE_MUTE, &tdev->flags);
 	tvq_device_post_wait(tdev);
 	/* A status read before that is not to be told behind it. */
 	flush_delayed_work(&tdev->config_work);
 	if (err == -ENXIO) {
 		/* It was destroyed on the other side: nothing is left to reset. */
-		set_bit(TVQ_DEVICE_GONE, &tdev->flags);
+		if (!test_and_set_bit(TVQ_DEVICE_GONE, &tdev->flags) &&
+		    tdev->mgmt)
+			/* And if that is not so, it leaves, and comes anew. */
+			tvq_mgmt_config_interrupt(tdev->mgmt);
 		err = 0;
 	}
-	if (err)
-		return tvq_device_check(tdev, err);
+	if (err) {
+		/* Whatever the error: it may go on as it likes. */
+		if (!test_bit(TVQ_DEVICE_LAPSED, &tdev->flags))
+			tvq_device_fail(tdev);
+		return err;
+	}
 	tvq_device_is_reset(tdev);
 	clear_bit(TVQ_DEVICE_LAPSED, &tdev->flags);
 	return 0;

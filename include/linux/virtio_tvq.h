@@ -34,7 +34,7 @@ enum tvq_device_flags {
 	TVQ_DEVICE_LEAVING,	/* somebody is taking it off the bus */
 	TVQ_DEVICE_REPLACED,	/* the other side has given its id to another */
 	TVQ_DEVICE_DEAD,	/* was given up: see tvq_device_fail() */
-	TVQ_DEVICE_MUTE,	/* and has not answered a RESET */
+	TVQ_DEVICE_MUTE,	/* and has not carried out a RESET */
 	TVQ_DEVICE_CUT_OFF,	/* and its function is kept from memory */
 	TVQ_DEVICE_NEEDS_RESET,	/* has set DEVICE_NEEDS_RESET, or might as well have;
 				 * its reset clears it, too
