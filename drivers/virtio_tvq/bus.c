@@ -34,7 +34,7 @@
 #define TVQ_CONFIG_INTERVAL	(HZ / 10)
 
 /* More than a disk takes for a request, however slow. */
-#define TVQ_LET_GO_WAIT		(30 * HZ)
+#define TVQ_LET_GO_TIME		(30 * HZ)
 
 /*
  * For all that ends a wait for a device: virtio_console spins with a spinlock held, and
@@ -175,14 +175,36 @@ void tvq_device_fail(struct tvq_device *tdev)
 }
 EXPORT_SYMBOL_GPL(tvq_device_fail);
 
-/* Somebody waits for a device before a reset, and has waited long enough. */
+/*
+ * Somebody waits until a device's driver lets go of it, and that may be waiting for what
+ * the device has forgotten, or for one that has ended without a word: while the
+ * function is reset or let go of, nobody looks. As long as it gives something back, it
+ * is a matter of time: to take a disk away may be to write all that is cached of it.
+ */
 static void tvq_device_stuck_work(struct work_struct *work)
 {
 	struct tvq_device *tdev = container_of(work, struct tvq_device,
 					       stuck_work.work);
+	unsigned long end = READ_ONCE(tdev->alive) + tdev->let_go_time;
 
+	if (time_before(jiffies, end)) {
+		queue_delayed_work(tvq_wq, &tdev->stuck_work, end - jiffies);
+		return;
+	}
 	dev_err(&tdev->dev, "its driver doesn't let go\n");
 	tvq_device_fail(tdev);
+}
+
+/* From here to tvq_device_has_let_go(), somebody waits until its driver lets go of it. */
+static void tvq_device_await(struct tvq_device *tdev)
+{
+	WRITE_ONCE(tdev->alive, jiffies);
+	queue_delayed_work(tvq_wq, &tdev->stuck_work, tdev->let_go_time);
+}
+
+static void tvq_device_has_let_go(struct tvq_device *tdev)
+{
+	cancel_delayed_work_sync(&tdev->stuck_work);
 }
 
 static void tvq_device_fail_work(struct work_struct *work)
@@ -953,10 +975,9 @@ static void tvq_device_take_up(struct tvq_device *tdev, bool gone)
  *
  * Its users wait until tvq_device_thaw(), and what they have been promised was
  * done. Not so with a device that has failed or needs a reset, and one whose driver
- * has not let go of it for %TVQ_LET_GO_WAIT before a reset is taken to have failed: its
- * driver might wait for ever for what the device does not give back. That is dealt
- * with after the reset, and where it is still being dealt with, the device is
- * left alone.
+ * has not let go of it for %TVQ_LET_GO_TIME, while it gave nothing back, is taken to
+ * have failed: its driver might wait for ever. That is dealt with after the reset, and
+ * where it is still being dealt with, the device is left alone.
  *
  * Context: process, may sleep.
  * Return: 0, or an error of the personality, which keeps the system from
@@ -972,14 +993,16 @@ int tvq_device_freeze(struct tvq_device *tdev, bool sleep)
 	    test_bit(TVQ_DEVICE_RECOVERING, &tdev->flags))
 		return 0;
 	/* Nor for one that answers commands, and has forgotten what it was given. */
-	if (!sleep)
-		queue_delayed_work(tvq_wq, &tdev->stuck_work, TVQ_LET_GO_WAIT);
+	tvq_device_await(tdev);
 	device_lock(&tdev->dev);
 	err = tvq_device_let_go(tdev, sleep);
 	if (!err)
 		set_bit(TVQ_DEVICE_FROZEN, &tdev->flags);
 	device_unlock(&tdev->dev);
-	cancel_delayed_work_sync(&tdev->stuck_work);
+	/* tvq_device_thaw() has it bound again. */
+	if (err && !sleep)
+		device_release_driver(&tdev->dev);
+	tvq_device_has_let_go(tdev);
 	if (!err) {
 		/* Who takes it off the bus may have looked before, and waits for us. */
 		smp_mb__after_atomic();
@@ -987,13 +1010,10 @@ int tvq_device_freeze(struct tvq_device *tdev, bool sleep)
 			tvq_device_abandon(tdev);
 		return 0;
 	}
-	if (sleep) {
-		dev_err(&tdev->dev, "its driver can't sleep: %pe\n", ERR_PTR(err));
-		return err;
-	}
-	/* tvq_device_thaw() has it bound again. */
-	device_release_driver(&tdev->dev);
-	return 0;
+	if (!sleep)
+		return 0;
+	dev_err(&tdev->dev, "its driver can't sleep: %pe\n", ERR_PTR(err));
+	return err;
 }
 
 /**
@@ -1202,6 +1222,7 @@ struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
 	tdev->config_generation = info->config_generation;
 	tdev->config_told = info->config_generation;
 	tdev->config_next = jiffies;
+	tdev->let_go_time = TVQ_LET_GO_TIME;
 	tdev->pristine = !info->status;
 	mutex_init(&tdev->lock);
 	mutex_init(&tdev->config_lock);
@@ -1345,15 +1366,18 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_device_add);
  * @tdev: managed device; the caller keeps a reference, and has made sure with
  *	TVQ_DEVICE_LEAVING that nobody else does this
  *
- * Afterwards nothing of it uses the transport virtqueue any more.
+ * Afterwards nothing of it uses the transport virtqueue any more. If that takes
+ * longer than %TVQ_LET_GO_TIME, in which it gave nothing back, it is taken to have failed.
  *
  * Context: process, may sleep, for as long as the personality takes to unbind.
  */
 void tvq_device_remove(struct tvq_device *tdev)
 {
+	tvq_device_await(tdev);
 	tvq_device_abandon(tdev);
 	cancel_work_sync(&tdev->recover_work);
 	device_del(&tdev->dev);
+	tvq_device_has_let_go(tdev);
 	tvq_shm_release(tdev);
 	cancel_delayed_work_sync(&tdev->config_work);
 	tvq_device_post_wait(tdev);

@@ -21,6 +21,9 @@
 /* How often to look whether the function is still there. */
 #define TVQ_PRESENCE_INTERVAL	HZ
 
+/* Twice as long as a device may take on its own, see bus.c. */
+#define TVQ_AWAIT_TIME		(60 * HZ)
+
 /* So many devices may leave DESCRIBE without an answer before a scan ends. */
 #define TVQ_SCAN_LATE_MAX	4
 
@@ -777,6 +780,50 @@ static void tvq_mgmt_presence_work(struct work_struct *work)
 		tvq_mgmt_watch(mgmt);
 }
 
+/*
+ * Drivers are to let go before the function is reset or let go of. As tvq_mgmt_presence_work(),
+ * which does not do so then, or not while the system falls asleep; and where the
+ * failure of the one device that somebody waits for was of no use, since it does not stop, or
+ * its driver waits for that of another, none of them is to hold up the others any more.
+ */
+static void tvq_mgmt_await_work(struct work_struct *work)
+{
+	struct tvq_mgmt *mgmt = container_of(to_delayed_work(work),
+					     struct tvq_mgmt, await_work);
+	struct tvq_device *awaited = READ_ONCE(mgmt->awaited), *tdev;
+	unsigned long since = READ_ONCE(mgmt->awaited_since);
+	unsigned long id;
+
+	/* As long as it gives something back: see tvq_device_stuck_work(). */
+	xa_lock(&mgmt->devices);
+	xa_for_each(&mgmt->devices, id, tdev)
+		if (awaited ? tdev == awaited :
+			      test_bit(TVQ_DEVICE_LEAVING, &tdev->flags))
+			if (time_after(READ_ONCE(tdev->alive), since))
+				since = READ_ONCE(tdev->alive);
+	xa_unlock(&mgmt->devices);
+	if (!mgmt->ops->present(mgmt->link))
+		tvq_mgmt_fail(mgmt, "the function is not there any more");
+	else if (time_after(jiffies, since + mgmt->await_time))
+		tvq_mgmt_fail(mgmt, "a driver does not let go");
+	else
+		queue_delayed_work(tvq_wq, &mgmt->await_work,
+				   TVQ_PRESENCE_INTERVAL);
+}
+
+/* Somebody waits from now on for this device's driver, or, for NULL, for any that leaves. */
+static void tvq_mgmt_await(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
+{
+	WRITE_ONCE(mgmt->awaited, tdev);
+	WRITE_ONCE(mgmt->awaited_since, jiffies);
+	queue_delayed_work(tvq_wq, &mgmt->await_work, TVQ_PRESENCE_INTERVAL);
+}
+
+static void tvq_mgmt_await_end(struct tvq_mgmt *mgmt)
+{
+	cancel_delayed_work_sync(&mgmt->await_work);
+}
+
 /* The engine has declared the transport virtqueue broken. */
 static void tvq_mgmt_broken(void *priv)
 {
@@ -879,10 +926,12 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 	init_waitqueue_head(&mgmt->gate_queue);
 	xa_init(&mgmt->devices);
 	mgmt->scan_time = TVQ_SCAN_TIME;
+	mgmt->await_time = TVQ_AWAIT_TIME + msecs_to_jiffies(params->timeout_ms);
 	mgmt->scan_next = jiffies;
 	INIT_DELAYED_WORK(&mgmt->scan_work, tvq_mgmt_scan_work);
 	INIT_WORK(&mgmt->publish_work, tvq_mgmt_publish_work);
 	INIT_DELAYED_WORK(&mgmt->presence_work, tvq_mgmt_presence_work);
+	INIT_DELAYED_WORK(&mgmt->await_work, tvq_mgmt_await_work);
 
 	mgmt->index = ida_alloc(&tvq_mgmt_ida, GFP_KERNEL);
 	if (mgmt->index < 0) {
@@ -1058,9 +1107,13 @@ int tvq_mgmt_freeze(struct tvq_mgmt *mgmt, bool sleep)
 	 */
 	while (!err && (tdev = tvq_mgmt_next(mgmt, tdev, false)))
 		tvq_member_resume(tdev);
-	while ((tdev = tvq_mgmt_next(mgmt, tdev, false)))
-		if (!err)
-			err = tvq_device_freeze(tdev, sleep);
+	while ((tdev = tvq_mgmt_next(mgmt, tdev, false))) {
+		if (err)
+			continue;
+		tvq_mgmt_await(mgmt, tdev);
+		err = tvq_device_freeze(tdev, sleep);
+	}
+	tvq_mgmt_await_end(mgmt);
 	if (!err)
 		return 0;
 	while ((tdev = tvq_mgmt_next(mgmt, tdev, false)))
@@ -1227,6 +1280,19 @@ int tvq_mgmt_reset(struct tvq_mgmt *mgmt)
 	return mgmt->ops->reset(mgmt->link);
 }
 
+/*
+ * Before the driver of a device that has not stopped frees what that may still write to, the
+ * function is kept from memory, since it is about to be reset anyway.
+ */
+static void tvq_mgmt_remove(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
+{
+	if (test_bit(TVQ_DEVICE_MUTE, &tdev->flags))
+		tvq_mgmt_fail(mgmt, "a device that has failed does not stop");
+	tvq_mgmt_await(mgmt, tdev);
+	tvq_device_remove(tdev);
+	tvq_mgmt_erase(mgmt, tdev);
+}
+
 /**
  * tvq_mgmt_stop() - take all managed devices off the bus, and create no more
  * @mgmt: management device
@@ -1241,6 +1307,7 @@ void tvq_mgmt_stop(struct tvq_mgmt *mgmt)
 	unsigned long id;
 	bool open;
 
+	tvq_mgmt_await(mgmt, NULL);
 	/* Who scans does not go on. */
 	WRITE_ONCE(mgmt->stopping, true);
 	down_write(&mgmt->lock);
@@ -1275,11 +1342,13 @@ void tvq_mgmt_stop(struct tvq_mgmt *mgmt)
 		set_bit(TVQ_DEVICE_LEAVING, &tdev->flags);
 		tvq_mgmt_unlink(mgmt, tdev);
 	}
-	xa_for_each(&mgmt->devices, id, tdev) {
-		tvq_device_remove(tdev);
-		tvq_mgmt_erase(mgmt, tdev);
-	}
-	/* Until here drivers may wait for a function that goes away. */
+	/* Those first that have not failed: what is done for the others may fail all. */
+	xa_for_each(&mgmt->devices, id, tdev)
+		if (!tvq_device_is_dead(tdev))
+			tvq_mgmt_remove(mgmt, tdev);
+	xa_for_each(&mgmt->devices, id, tdev)
+		tvq_mgmt_remove(mgmt, tdev);
+	tvq_mgmt_await_end(mgmt);
 	cancel_delayed_work_sync(&mgmt->presence_work);
 }
 EXPORT_SYMBOL_IF_KUNIT(tvq_mgmt_stop);

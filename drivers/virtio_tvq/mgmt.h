@@ -61,8 +61,13 @@ struct tvq_device;
  * @parts: device parts can be got and set; written by tvq_member_start()
  * @failed: tvq_mgmt_fail() has been called, since the link was up last
  * @presence_work: looks every now and then whether the function is still there
- * @wq: runs the above. It belongs to no CPU, for a driver may spin on one for a device of
- *	which the scan has yet to find that it is gone
+ * @await_work: and while drivers are to let go, whether they will
+ * @awaited: the device whose driver is waited for, or NULL for all that leave. Not
+ *	to be looked into
+ * @awaited_since: in jiffies, since when
+ * @await_time: in jiffies, how long that may be without anything given back
+ * @wq: runs the works above, but for @await_work. It belongs to no CPU, for a driver may
+ *	spin on one for a device of which the scan has yet to find that it is gone
  * @leave_wq: takes off the bus what the other side has taken away; a driver may
  *	never let go, which holds up nothing else
  * @noio_flags: of the task that resets the function
@@ -100,6 +105,10 @@ struct tvq_mgmt {
 	bool parts;
 	bool failed;
 	struct delayed_work presence_work;
+	struct delayed_work await_work;
+	struct tvq_device *awaited;
+	unsigned long awaited_since;
+	unsigned long await_time;
 	struct workqueue_struct *wq;
 	struct workqueue_struct *leave_wq;
 	unsigned int noio_flags;

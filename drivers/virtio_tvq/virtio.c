@@ -345,7 +345,8 @@ static irqreturn_t tvq_virtio_interrupt(int irq, void *data)
 	for (vqi = vector->vqs; vqi; vqi = vqi->next) {
 		if (READ_ONCE(vqi->quiet))
 			continue;
-		vring_interrupt(irq, vqi->vq);
+		if (vring_interrupt(irq, vqi->vq) == IRQ_HANDLED)
+			tvq_device_is_alive(vd->tdev);
 		/* Before DRIVER_OK it may be broken, too. */
 		if (unlikely(virtqueue_is_broken(vqi->vq)) &&
 		    READ_ONCE(vd->status) & VIRTIO_CONFIG_S_DRIVER_OK &&

@@ -10,6 +10,7 @@
 #include <linux/device.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
+#include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
@@ -104,6 +105,8 @@ struct tvq_device {
 	struct work_struct fail_work;
 	struct work_struct quiet_work;
 	struct delayed_work stuck_work;
+	unsigned long alive;		/* in jiffies, when it has given back something */
+	unsigned long let_go_time;	/* in jiffies, how long its driver waits for that */
 	struct work_struct recover_work;
 	struct mutex thaw_lock;		/* serialises who gives it back to its personality */
 	struct work_struct leave_work;	/* mgmt.c: it is gone on the other side */
@@ -225,6 +228,22 @@ int tvq_irq_alloc(struct tvq_device *tdev, unsigned int num);
 void tvq_irq_free(struct tvq_device *tdev);
 int tvq_irq_vector(struct tvq_device *tdev, unsigned int index);
 unsigned int tvq_irq_spread(struct cpumask *masks, unsigned int num);
+
+/**
+ * tvq_device_is_alive() - the device has given something back
+ * @tdev: managed device
+ *
+ * For a personality: who waits until it lets go of a device is patient as long as this
+ * comes.
+ *
+ * Context: any.
+ */
+static inline void tvq_device_is_alive(struct tvq_device *tdev)
+{
+	/* Of all its queues, and read by nobody else: no more often than it may differ. */
+	if (time_after(jiffies, READ_ONCE(tdev->alive)))
+		WRITE_ONCE(tdev->alive, jiffies);
+}
 
 /**
  * tvq_device_notify() - ring the doorbell of a queue
