@@ -8,7 +8,12 @@
  * not access memory any more, the transport ends them in its place.
  *
  * The ring knows what the driver has put into it: the struct virtblk_req behind each
- * request. Its status byte, which the device would have written, is where the
+ * request. virtqueue_detach_unused_buf() tells them from what the virtio core keeps of it for
+ * itself, and nothing that the device can write: so there are no indices to check nor
+ * to disagree with. A request that is not there is the driver's, who ends it: it was taken
+ * from the ring, or refused by a broken one.
+ *
+ * Its status byte, which the device would have written, is where the
  * in-header begins, right behind the out-header, since Linux 6.3.
  */
 #include <linux/blk-mq.h>
