@@ -59,6 +59,12 @@
  * @begun: calls of probe, as soon as they begin
  * @slow: if set, what probe waits for
  * @stuck: if set, what the driver waits for before it lets go, in any way
+ * @removing: if set, what remove waits for
+ * @probe_ms: how long probe takes
+ * @mute: RESET is not answered
+ * @denials: so many of the next RESETs are refused
+ * @denial: with this status
+ * @was_cut_off: how often the function had been cut off when remove was called
  */
 struct one {
 	bool exists;
@@ -77,6 +83,12 @@ struct one {
 	unsigned int begun;
 	struct completion *slow;
 	struct completion *stuck;
+	struct completion *removing;
+	unsigned int probe_ms;
+	bool mute;
+	unsigned int denials;
+	u16 denial;
+	unsigned int was_cut_off;
 };
 
 /**
@@ -257,6 +269,12 @@ static int answer(struct fake_link *link, const struct fake_cmd *cmd)
 		in[0] = out[0];
 		return 8;
 	case CMD(1, 4):
+		if (bed->one[id].mute)
+			return -1;
+		if (bed->one[id].denials) {
+			bed->one[id].denials--;
+			return refuse_with(cmd, bed->one[id].denial);
+		}
 		bed->one[id].resets++;
 		return 8;
 	case CMD(1, 5):
@@ -339,6 +357,7 @@ static int test_probe(struct virtio_device *vdev)
 	WRITE_ONCE(one->begun, one->begun + 1);
 	if (one->slow)
 		wait_for_completion(one->slow);
+	msleep(one->probe_ms);
 	one->probes++;
 	return 0;
 }
@@ -347,8 +366,11 @@ static void test_remove(struct virtio_device *vdev)
 {
 	struct one *one = to_one(vdev);
 
+	one->was_cut_off = READ_ONCE(the_bed->cut_offs);
 	if (one->stuck)
 		wait_for_completion(one->stuck);
+	if (one->removing)
+		wait_for_completion(one->removing);
 	one->removes++;
 	virtio_reset_device(vdev);
 	if (one->vq)
@@ -1199,6 +1221,9 @@ static void absence_is_noticed(struct kunit *test)
 	flush_delayed_work(&bed->mgmt->presence_work);
 	KUNIT_EXPECT_FALSE(test, tvq_device_is_dead(device(bed, 2)));
 	KUNIT_EXPECT_TRUE(test, delayed_work_pending(&bed->mgmt->presence_work));
+	/* Once a second, together with others that wake up for as much. */
+	KUNIT_EXPECT_TRUE(test, time_before(bed->mgmt->presence_work.timer.expires,
+					    jiffies + 2 * HZ));
 	bed->absent = true;
 	/* During a reset it may be away. */
 	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
@@ -1881,6 +1906,368 @@ static void came_since_the_reset(struct kunit *test)
 	expect_runs(test, 2);
 }
 
+/* --- a driver does not let go ---------------------------------------------- */
+
+static void let_go_all(struct work_struct *work)
+{
+	tvq_mgmt_freeze(the_bed->mgmt, false);
+}
+
+static bool dies(struct tvq_device *tdev)
+{
+	unsigned int i;
+
+	for (i = 0; i < 200 && !tvq_device_is_dead(tdev); i++)
+		msleep(50);
+	return tvq_device_is_dead(tdev);
+}
+
+static bool is_cut_off(struct bed *bed)
+{
+	unsigned int i;
+
+	for (i = 0; i < 200 && !READ_ONCE(bed->cut_offs); i++)
+		msleep(50);
+	return READ_ONCE(bed->cut_offs);
+}
+
+/* Its device answers RESET, so it alone fails, and comes back with the others. */
+static void expect_back(struct kunit *test, struct work_struct *work,
+			struct completion *go)
+{
+	struct bed *bed = test->priv;
+	unsigned int id;
+
+	complete_all(go);
+	flush_work(work);
+	destroy_work_on_stack(work);
+	bed->one[2].stuck = NULL;
+	bed->one[2].removing = NULL;
+	bed->one[2].mute = false;
+	bed->absent = false;
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	for (id = 1; id <= DEVICES; id++)
+		expect_runs(test, id);
+}
+
+/* It holds up a reset, or the system that is to sleep, in its freeze. */
+static void freeze_is_stuck(struct kunit *test)
+{
+	const bool *sleep = test->param_value;
+	DECLARE_COMPLETION_ONSTACK(go);
+	struct bed *bed = test->priv;
+	struct work_struct work;
+
+	INIT_WORK_ONSTACK(&work, *sleep ? freeze_all : let_go_all);
+	bed->one[2].stuck = &go;
+	device(bed, 2)->let_go_time = HZ / 10;
+	schedule_work(&work);
+	KUNIT_EXPECT_TRUE(test, dies(device(bed, 2)));
+	expect_back(test, &work, &go);
+	KUNIT_EXPECT_EQ(test, bed->cut_offs, 0);
+}
+
+/* Or in its remove, since it has no freeze. */
+static void release_is_stuck(struct kunit *test)
+{
+	DECLARE_COMPLETION_ONSTACK(go);
+	struct bed *bed = test->priv;
+	struct work_struct work;
+
+	INIT_WORK_ONSTACK(&work, let_go_all);
+	bed->one[2].freeze_err = -EOPNOTSUPP;
+	bed->one[2].removing = &go;
+	device(bed, 2)->let_go_time = HZ / 10;
+	schedule_work(&work);
+	KUNIT_EXPECT_TRUE(test, dies(device(bed, 2)));
+	expect_back(test, &work, &go);
+	KUNIT_EXPECT_EQ(test, bed->cut_offs, 0);
+	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 1);
+}
+
+/* Not even the failure of its device helps. */
+static void stuck_for_good(struct kunit *test)
+{
+	const bool *sleep = test->param_value;
+	DECLARE_COMPLETION_ONSTACK(go);
+	struct bed *bed = test->priv;
+	struct work_struct work;
+
+	INIT_WORK_ONSTACK(&work, *sleep ? freeze_all : let_go_all);
+	bed->one[2].stuck = &go;
+	bed->one[2].mute = true;
+	device(bed, 2)->let_go_time = HZ / 10;
+	bed->mgmt->await_time = HZ / 2;
+	schedule_work(&work);
+	KUNIT_EXPECT_TRUE(test, is_cut_off(bed));
+	KUNIT_EXPECT_TRUE(test, dies(device(bed, 3)));
+	expect_back(test, &work, &go);
+	KUNIT_EXPECT_EQ(test, bed->cut_offs, 1);
+	KUNIT_EXPECT_EQ(test, bed->one[1].freezes + bed->one[1].prepares, 1);
+	bed->mgmt->await_time = 60 * HZ;
+}
+
+/* The function goes while somebody waits for a driver that waits for it. */
+static void absent_while_frozen(struct kunit *test)
+{
+	const bool *sleep = test->param_value;
+	DECLARE_COMPLETION_ONSTACK(go);
+	struct bed *bed = test->priv;
+	struct work_struct work;
+
+	INIT_WORK_ONSTACK(&work, *sleep ? freeze_all : let_go_all);
+	bed->one[2].stuck = &go;
+	schedule_work(&work);
+	while (!READ_ONCE(bed->one[1].freezes) && !READ_ONCE(bed->one[1].prepares))
+		usleep_range(1000, 2000);
+	WRITE_ONCE(bed->absent, true);
+	KUNIT_EXPECT_TRUE(test, is_cut_off(bed));
+	KUNIT_EXPECT_TRUE(test, dies(device(bed, 2)));
+	expect_back(test, &work, &go);
+}
+
+static const bool sleeps_or_not[] = { false, true };
+
+static void sleeps_or_not_desc(const bool *sleep, char *desc)
+{
+	strscpy(desc, *sleep ? "sleep" : "reset", KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(sleeps_or_not, sleeps_or_not, sleeps_or_not_desc);
+
+/* Nobody is failed as long as the device gives something back. */
+static void stop_is_stuck(struct kunit *test)
+{
+	DECLARE_COMPLETION_ONSTACK(go);
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = device(bed, 2);
+	struct work_struct work;
+	unsigned int i;
+
+	INIT_WORK_ONSTACK(&work, stop_all);
+	bed->one[2].stuck = &go;
+	tdev->let_go_time = 2 * HZ;
+	bed->mgmt->await_time = 2 * HZ;
+	schedule_work(&work);
+	for (i = 0; i < 400; i++) {
+		tvq_device_is_alive(tdev);
+		usleep_range(10000, 11000);
+	}
+	KUNIT_EXPECT_FALSE(test, tvq_device_is_dead(tdev));
+	KUNIT_EXPECT_EQ(test, bed->cut_offs, 0);
+	KUNIT_EXPECT_TRUE(test, dies(tdev));
+	complete_all(&go);
+	flush_work(&work);
+	destroy_work_on_stack(&work);
+	bed->one[2].stuck = NULL;
+	KUNIT_EXPECT_TRUE(test, xa_empty(&bed->mgmt->devices));
+}
+
+/* The function is kept from memory before the driver of a device that did not stop frees some. */
+static void stop_of_the_mute(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = device(bed, 2);
+
+	bed->one[2].mute = true;
+	tvq_device_fail(tdev);
+	flush_work(&tdev->fail_work);
+	flush_work(&tdev->quiet_work);
+	KUNIT_EXPECT_EQ(test, bed->cut_offs, 0);
+	tvq_mgmt_stop(bed->mgmt);
+	KUNIT_EXPECT_EQ(test, bed->cut_offs, 1);
+	KUNIT_EXPECT_EQ(test, bed->one[1].was_cut_off, 0);
+	KUNIT_EXPECT_EQ(test, bed->one[2].was_cut_off, 1);
+	KUNIT_EXPECT_EQ(test, bed->one[3].was_cut_off, 0);
+	KUNIT_EXPECT_TRUE(test, xa_empty(&bed->mgmt->devices));
+}
+
+static int destroyed;
+
+static void destroy_second(struct work_struct *work)
+{
+	destroyed = tvq_mgmt_destroy_device(the_bed->mgmt, 2, NULL);
+}
+
+/* Who destroys a device may wait for what it has taken away with it. */
+static void gone_while_destroyed(struct kunit *test)
+{
+	DECLARE_COMPLETION_ONSTACK(go);
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = device(bed, 2);
+	struct work_struct work;
+
+	INIT_WORK_ONSTACK(&work, destroy_second);
+	bed->one[2].stuck = &go;
+	schedule_work(&work);
+	while (!test_bit(TVQ_DEVICE_LEAVING, &tdev->flags))
+		usleep_range(1000, 2000);
+	bed->one[2].exists = false;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	KUNIT_EXPECT_TRUE(test, dies(tdev));
+	complete_all(&go);
+	flush_work(&work);
+	destroy_work_on_stack(&work);
+	bed->one[2].stuck = NULL;
+	KUNIT_EXPECT_EQ(test, destroyed, 0);
+	settle(bed);
+	KUNIT_EXPECT_NULL(test, device(bed, 2));
+}
+
+/* A device that refuses to be reset has failed, and is asked once more. */
+static void reset_is_denied(struct kunit *test)
+{
+	const unsigned int *denials = test->param_value;
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = device(bed, 2);
+
+	bed->one[2].denials = *denials;
+	bed->one[2].denial = VIRTIO_TVQ_STATUS_EBUSY;
+	tdev->pristine = false;
+	KUNIT_EXPECT_LT(test, tvq_device_reset(tdev), 0);
+	KUNIT_EXPECT_TRUE(test, tvq_device_is_dead(tdev));
+	flush_work(&tdev->fail_work);
+	flush_work(&tdev->quiet_work);
+	KUNIT_EXPECT_EQ(test, bed->one[2].denials, 0);
+	KUNIT_EXPECT_EQ(test, test_bit(TVQ_DEVICE_MUTE, &tdev->flags), *denials == 2);
+	expect_runs(test, 1);
+}
+
+static const unsigned int denials[] = { 1, 2 };
+
+static void denials_desc(const unsigned int *num, char *desc)
+{
+	strscpy(desc, *num == 1 ? "once" : "twice", KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(denials, denials, denials_desc);
+
+/* One that says it is not there leaves, and comes anew if that is not so. */
+static void gone_by_its_reset(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *tdev = device(bed, 2);
+	unsigned int i;
+
+	bed->one[2].denials = 1;
+	bed->one[2].denial = VIRTIO_TVQ_STATUS_ENXIO;
+	tdev->pristine = false;
+	KUNIT_EXPECT_EQ(test, tvq_device_reset(tdev), 0);
+	for (i = 0; i < 200 && READ_ONCE(bed->one[2].probes) < 2; i++)
+		msleep(50);
+	settle(bed);
+	KUNIT_EXPECT_EQ(test, bed->one[2].removes, 1);
+	expect_runs(test, 2);
+	KUNIT_EXPECT_FALSE(test, test_bit(TVQ_DEVICE_GONE, &device(bed, 2)->flags));
+}
+
+static void lose_all(struct work_struct *work)
+{
+	reset_function(the_bed);
+}
+
+/* All are told that they are lost, even where the driver of one is busy. */
+static void lost_at_once(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct tvq_device *last = device(bed, DEVICES);
+	struct work_struct work;
+	unsigned int i;
+
+	INIT_WORK_ONSTACK(&work, lose_all);
+	/* None of them is frozen. */
+	for (i = 1; i <= DEVICES; i++)
+		set_bit(TVQ_DEVICE_NEEDS_RESET, &device(bed, i)->flags);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	mutex_lock(&device(bed, 1)->drv_lock);
+	schedule_work(&work);
+	for (i = 0; i < 200 && !test_bit(TVQ_DEVICE_LAPSED, &last->flags); i++)
+		msleep(50);
+	KUNIT_EXPECT_TRUE(test, test_bit(TVQ_DEVICE_LAPSED, &last->flags));
+	flush_work(&last->fail_work);
+	mutex_unlock(&device(bed, 1)->drv_lock);
+	flush_work(&work);
+	destroy_work_on_stack(&work);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	for (i = 1; i <= DEVICES; i++)
+		expect_runs(test, i);
+}
+
+/* A sleep that comes to nothing resets no device. */
+static void sleep_refused_and_not_reset(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct device *vdev = device_find_any_child(&device(bed, 1)->dev);
+	unsigned int resets;
+
+	KUNIT_ASSERT_NOT_NULL(test, vdev);
+	device_release_driver(vdev);
+	device(bed, 1)->pristine = false;
+	bed->one[2].freeze_err = -EBUSY;
+	resets = bed->one[1].resets;
+	KUNIT_EXPECT_EQ(test, tvq_mgmt_freeze(bed->mgmt, true), -EBUSY);
+	settle(bed);
+	KUNIT_EXPECT_EQ(test, tvq_device_reset(device(bed, 1)), 0);
+	KUNIT_EXPECT_EQ(test, bed->one[1].resets, resets + 1);
+	KUNIT_EXPECT_EQ(test, device_attach(vdev), 1);
+	put_device(vdev);
+}
+
+/* A device without a driver does not keep the queues that are broken from its next one. */
+static void idle_and_no_way_back(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	struct device *vdev = device_find_any_child(&device(bed, 1)->dev);
+
+	KUNIT_ASSERT_NOT_NULL(test, vdev);
+	device_release_driver(vdev);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	KUNIT_EXPECT_EQ(test, thaw(bed, -ENODEV), -ENODEV);
+	KUNIT_ASSERT_EQ(test, tvq_mgmt_freeze(bed->mgmt, false), 0);
+	reset_function(bed);
+	KUNIT_ASSERT_EQ(test, thaw(bed, 0), 0);
+	settle(bed);
+	/* There are no interrupts here, but for queues that are broken from the start. */
+	KUNIT_EXPECT_EQ(test, device_attach(vdev), 1);
+	bed->one[1].wants_vq = true;
+	KUNIT_EXPECT_LT(test, test_take_up(dev_to_virtio(vdev)), 0);
+	bed->one[1].wants_vq = false;
+	put_device(vdev);
+}
+
+/* Who waits for the first list does not wait for all drivers. */
+static void drivers_are_slow(struct kunit *test)
+{
+	struct bed *bed = test->priv;
+	unsigned int id, i, found = 0;
+
+	bed->one[2].exists = false;
+	bed->one[3].exists = false;
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	settle(bed);
+	bed->mgmt->scan_time = HZ / 2;
+	for (id = 2; id <= NEW; id++) {
+		bed->one[id].exists = true;
+		bed->one[id].probe_ms = 1000;
+	}
+	tvq_mgmt_config_interrupt(bed->mgmt);
+	tvq_mgmt_flush(bed->mgmt);
+	for (id = 2; id <= NEW; id++)
+		found += READ_ONCE(bed->one[id].begun) - (id != NEW);
+	/* It may have been begun again when somebody came to wait for it. */
+	KUNIT_EXPECT_GE(test, found, 1);
+	KUNIT_EXPECT_LE(test, found, 2);
+	for (i = 0; i < 200 && !READ_ONCE(bed->one[NEW].probes); i++)
+		msleep(50);
+	settle(bed);
+	for (id = 2; id <= NEW; id++)
+		expect_runs(test, id);
+}
+
 static struct kunit_case power_cases[] = {
 	KUNIT_CASE_PARAM(admin_lists_come_again, kind_gen_params),
 	KUNIT_CASE_PARAM(admin_stopped_goes_on, kind_gen_params),
@@ -1922,6 +2309,21 @@ static struct kunit_case power_cases[] = {
 	KUNIT_CASE(scan_refused_for_ever),
 	KUNIT_CASE(scan_storm),
 	KUNIT_CASE_SLOW(scan_is_slow),
+	KUNIT_CASE_SLOW(drivers_are_slow),
+	KUNIT_CASE_PARAM(freeze_is_stuck, sleeps_or_not_gen_params),
+	KUNIT_CASE(release_is_stuck),
+	KUNIT_CASE_PARAM_ATTR(stuck_for_good, sleeps_or_not_gen_params,
+			      {.speed = KUNIT_SPEED_SLOW}),
+	KUNIT_CASE_PARAM_ATTR(absent_while_frozen, sleeps_or_not_gen_params,
+			      {.speed = KUNIT_SPEED_SLOW}),
+	KUNIT_CASE_SLOW(stop_is_stuck),
+	KUNIT_CASE(stop_of_the_mute),
+	KUNIT_CASE(gone_while_destroyed),
+	KUNIT_CASE_PARAM(reset_is_denied, denials_gen_params),
+	KUNIT_CASE(gone_by_its_reset),
+	KUNIT_CASE(lost_at_once),
+	KUNIT_CASE(sleep_refused_and_not_reset),
+	KUNIT_CASE(idle_and_no_way_back),
 	KUNIT_CASE(leaves_while_frozen),
 	KUNIT_CASE(changed_and_no_list),
 	KUNIT_CASE(gone_while_coming),
