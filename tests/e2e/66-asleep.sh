@@ -39,6 +39,28 @@ begin()
 	wait_for 20 test -s /run/written
 }
 
+busy()
+{
+	local in out
+
+	read -r in out <"/sys/block/${disk##*/}/inflight"
+	[ $((in + out)) -gt 0 ]
+}
+
+# The device has forgotten what it was given, and then it is given what was cached: nobody waits
+# for that but the disk's driver, when it is to freeze.
+begin_forgotten()
+{
+	disk=$(tvq_disk "$fn" disk)
+	# Who closes it last would wait.
+	exec 9<"$disk"
+	host device 0 ctl reset disk
+	dd if=/dev/zero of="$disk" bs=4k count=64 conv=notrunc,nocreat status=none
+	wait_for 20 busy
+	sleep 0 &
+	pid=$!
+}
+
 suspend()
 {
 	host wake 2
@@ -115,6 +137,15 @@ begin
 host device 0 kill
 suspend
 fresh killed "before it falls asleep"
+
+echo 0 >/sys/power/sync_on_suspend
+echo 10 >/proc/sys/vm/dirty_writeback_centisecs
+echo 10 >/proc/sys/vm/dirty_expire_centisecs
+begin_forgotten
+host after "$asleep" device 0 kill
+suspend
+exec 9<&-
+fresh killed "while its driver waits for it"
 
 tvq_destroy "$fn" disk
 tvq_destroy "$fn" net
