@@ -93,7 +93,7 @@ usable before
 
 # It needs a reset, and does not answer that: its neighbour goes on.
 io_to_disk
-host device 0 ctl fault kind=drop command=RESET times=all
+host device 0 ctl fault kind=drop command=RESET
 host device 0 ctl needs-reset disk
 wait_for 20 said 'does not answer, giving up on it'
 stays mute
@@ -120,7 +120,7 @@ usable forgetful
 # Both; and somebody resets the function.
 dmesg -C
 io_to_disk
-host device 0 ctl fault kind=drop command=RESET times=all
+host device 0 ctl fault kind=drop command=RESET
 host device 0 ctl reset disk
 wait_for 20 busy
 stays "forgetful and mute"
