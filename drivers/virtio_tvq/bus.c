@@ -33,9 +33,6 @@
 /* How often configuration space is read because the device says that it has changed. */
 #define TVQ_CONFIG_INTERVAL	(HZ / 10)
 
-/* More than a disk takes for a request, however slow. */
-#define TVQ_LET_GO_TIME		(30 * HZ)
-
 /*
  * For all that ends a wait for a device: virtio_console spins with a spinlock held, and
  * work of the CPU on which it does so would come after that, which is never.
@@ -345,7 +342,8 @@ static int tvq_device_do_reset(struct tvq_device *tdev)
 		err = tvq_cmd_reset(tdev->cmdq, tdev->id);
 	/* One that refuses is asked once more, by tvq_device_quiet_work(). */
 	if (err == -ETIMEDOUT ||
-	    (err && err != -ENXIO && tvq_device_is_dead(tdev)))
+	    (err && err != -ENXIO && tvq_device_is_dead(tdev) &&
+	     !test_bit(TVQ_DEVICE_LAPSED, &tdev->flags)))
 		set_bit(TVQ_DEVICE_MUTE, &tdev->flags);
 	tvq_device_post_wait(tdev);
 	/* A status read before that is not to be told behind it. */
@@ -975,7 +973,7 @@ static void tvq_device_take_up(struct tvq_device *tdev, bool gone)
  *
  * Its users wait until tvq_device_thaw(), and what they have been promised was
  * done. Not so with a device that has failed or needs a reset, and one whose driver
- * has not let go of it for %TVQ_LET_GO_TIME, while it gave nothing back, is taken to
+ * has not let go of it for its let_go_time, while it gave nothing back, is taken to
  * have failed: its driver might wait for ever. That is dealt with after the reset, and
  * where it is still being dealt with, the device is left alone.
  *
@@ -1044,9 +1042,13 @@ void tvq_device_thaw(struct tvq_device *tdev, bool was_reset)
 		tvq_device_is_reset(tdev);
 	}
 	mutex_unlock(&tdev->lock);
-	clear_bit(TVQ_DEVICE_DEAD, &tdev->flags);
-	clear_bit(TVQ_DEVICE_MUTE, &tdev->flags);
-	clear_bit(TVQ_DEVICE_CUT_OFF, &tdev->flags);
+	/* One that failed before it froze, and stopped, is as good as one that did not. */
+	if (was_reset || (!test_bit(TVQ_DEVICE_MUTE, &tdev->flags) &&
+			  !test_bit(TVQ_DEVICE_CUT_OFF, &tdev->flags))) {
+		clear_bit(TVQ_DEVICE_DEAD, &tdev->flags);
+		clear_bit(TVQ_DEVICE_MUTE, &tdev->flags);
+		clear_bit(TVQ_DEVICE_CUT_OFF, &tdev->flags);
+	}
 	if (!frozen) {
 		set_bit(TVQ_DEVICE_RECOVERING, &tdev->flags);
 		queue_work(tvq_freezable_wq, &tdev->recover_work);
@@ -1367,7 +1369,7 @@ EXPORT_SYMBOL_IF_KUNIT(tvq_device_add);
  *	TVQ_DEVICE_LEAVING that nobody else does this
  *
  * Afterwards nothing of it uses the transport virtqueue any more. If that takes
- * longer than %TVQ_LET_GO_TIME, in which it gave nothing back, it is taken to have failed.
+ * longer than its let_go_time, in which it gave nothing back, it is taken to have failed.
  *
  * Context: process, may sleep, for as long as the personality takes to unbind.
  */

@@ -10,6 +10,9 @@
 
 #include "cmd.h"
 
+/* More than a disk takes for a request, however slow. */
+#define TVQ_LET_GO_TIME		(30 * HZ)
+
 extern const struct bus_type tvq_bus_type;
 extern struct workqueue_struct *tvq_wq;
 

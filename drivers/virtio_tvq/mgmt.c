@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
 #include <linux/virtio_tvq.h>
 #include <kunit/visibility.h>
 
@@ -20,9 +21,6 @@
 
 /* How often to look whether the function is still there. */
 #define TVQ_PRESENCE_INTERVAL	HZ
-
-/* Twice as long as a device may take on its own, see bus.c. */
-#define TVQ_AWAIT_TIME		(60 * HZ)
 
 /* So many devices may leave DESCRIBE without an answer before a scan ends. */
 #define TVQ_SCAN_LATE_MAX	4
@@ -204,6 +202,7 @@ static struct tvq_device *tvq_mgmt_insert(struct tvq_mgmt *mgmt,
 		goto err_free;
 	}
 	tdev->shm_bars = mgmt->shm_bars;
+	tdev->let_go_time = mgmt->await_time / 2;
 	INIT_WORK(&tdev->leave_work, tvq_mgmt_leave_work);
 	/* Fails for an id that is there already: a device must not say it twice. */
 	err = xa_insert(&mgmt->devices, info->id, tdev, GFP_KERNEL);
@@ -235,7 +234,7 @@ static void tvq_mgmt_unlink(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 
 /*
  * Put a device on the bus and under by-name/; undone if it fails. Until this is
- * through, nobody else takes the device off the bus.
+ * through, nobody else takes the device off the bus. The caller has entered once.
  */
 static int tvq_mgmt_publish(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 {
@@ -247,10 +246,16 @@ static int tvq_mgmt_publish(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 				    tdev->id);
 		return -EPROTO;
 	}
-	/* Before the device knows of nothing, and not while: see tvq_mgmt_link_down(). */
-	wait_event(mgmt->gate_queue, !READ_ONCE(mgmt->frozen));
-	/* Nothing was agreed upon before any reset until now. */
-	clear_bit(TVQ_DEVICE_AGAIN, &tdev->flags);
+	/* Not while the function is reset, and knows of nothing; nor is that to wait for us. */
+	tvq_mgmt_leave(mgmt);
+	tvq_mgmt_enter(mgmt);
+	/*
+	 * Nothing was agreed upon before any reset until now; only if it failed with others
+	 * before that, which could not tell it so, is it to be taken up.
+	 */
+	if (!tvq_device_is_dead(tdev) ||
+	    test_bit(TVQ_DEVICE_LEAVING, &tdev->flags))
+		clear_bit(TVQ_DEVICE_AGAIN, &tdev->flags);
 	err = tvq_device_add(tdev);
 	if (err)
 		return err;
@@ -780,31 +785,50 @@ static void tvq_mgmt_presence_work(struct work_struct *work)
 		tvq_mgmt_watch(mgmt);
 }
 
+/* Drivers that spin for their devices, and may hold locks that those of others want. */
+static bool tvq_mgmt_spins(const struct tvq_device *tdev)
+{
+	return tdev->type == VIRTIO_ID_NET || tdev->type == VIRTIO_ID_CONSOLE;
+}
+
 /*
  * Drivers are to let go before the function is reset or let go of. As tvq_mgmt_presence_work(),
  * which does not do so then, or not while the system falls asleep; and where the
- * failure of the one device that somebody waits for was of no use, since it does not stop, or
- * its driver waits for that of another, none of them is to hold up the others any more.
+ * failure of the one device that somebody waits for was of no use, since it does not stop,
+ * none of them is to hold up the others any more. If it has stopped, its driver may wait
+ * for its users, which is no reason to fail others, but for those that could be what it waits
+ * for: their drivers are unbound by a reset anyway.
  */
 static void tvq_mgmt_await_work(struct work_struct *work)
 {
 	struct tvq_mgmt *mgmt = container_of(to_delayed_work(work),
 					     struct tvq_mgmt, await_work);
-	struct tvq_device *awaited = READ_ONCE(mgmt->awaited), *tdev;
+	/* Pairs with tvq_mgmt_await(): not this one with the time of the one before. */
+	struct tvq_device *awaited = smp_load_acquire(&mgmt->awaited), *tdev;
 	unsigned long since = READ_ONCE(mgmt->awaited_since);
+	bool mute = false, late;
 	unsigned long id;
 
 	/* As long as it gives something back: see tvq_device_stuck_work(). */
 	xa_lock(&mgmt->devices);
-	xa_for_each(&mgmt->devices, id, tdev)
-		if (awaited ? tdev == awaited :
-			      test_bit(TVQ_DEVICE_LEAVING, &tdev->flags))
-			if (time_after(READ_ONCE(tdev->alive), since))
-				since = READ_ONCE(tdev->alive);
+	xa_for_each(&mgmt->devices, id, tdev) {
+		if (awaited ? tdev != awaited :
+			      !test_bit(TVQ_DEVICE_LEAVING, &tdev->flags) &&
+			      !delayed_work_pending(&tdev->stuck_work))
+			continue;
+		mute |= test_bit(TVQ_DEVICE_MUTE, &tdev->flags);
+		if (time_after(READ_ONCE(tdev->alive), since))
+			since = READ_ONCE(tdev->alive);
+	}
+	late = time_after(jiffies, since + mgmt->await_time);
+	if (late && !mute)
+		xa_for_each(&mgmt->devices, id, tdev)
+			if (tvq_mgmt_spins(tdev))
+				tvq_device_fail(tdev);
 	xa_unlock(&mgmt->devices);
 	if (!mgmt->ops->present(mgmt->link))
 		tvq_mgmt_fail(mgmt, "the function is not there any more");
-	else if (time_after(jiffies, since + mgmt->await_time))
+	else if (late && mute)
 		tvq_mgmt_fail(mgmt, "a driver does not let go");
 	else
 		queue_delayed_work(tvq_wq, &mgmt->await_work,
@@ -814,8 +838,9 @@ static void tvq_mgmt_await_work(struct work_struct *work)
 /* Somebody waits from now on for this device's driver, or, for NULL, for any that leaves. */
 static void tvq_mgmt_await(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 {
-	WRITE_ONCE(mgmt->awaited, tdev);
 	WRITE_ONCE(mgmt->awaited_since, jiffies);
+	/* Pairs with tvq_mgmt_await_work(), see there. */
+	smp_store_release(&mgmt->awaited, tdev);
 	queue_delayed_work(tvq_wq, &mgmt->await_work, TVQ_PRESENCE_INTERVAL);
 }
 
@@ -926,7 +951,9 @@ struct tvq_mgmt *tvq_mgmt_create(const struct tvq_mgmt_params *params)
 	init_waitqueue_head(&mgmt->gate_queue);
 	xa_init(&mgmt->devices);
 	mgmt->scan_time = TVQ_SCAN_TIME;
-	mgmt->await_time = TVQ_AWAIT_TIME + msecs_to_jiffies(params->timeout_ms);
+	/* What one of them may take, and that again for the command that stops it. */
+	mgmt->await_time = 2 * (TVQ_LET_GO_TIME +
+				msecs_to_jiffies(params->timeout_ms));
 	mgmt->scan_next = jiffies;
 	INIT_DELAYED_WORK(&mgmt->scan_work, tvq_mgmt_scan_work);
 	INIT_WORK(&mgmt->publish_work, tvq_mgmt_publish_work);
@@ -1286,9 +1313,14 @@ int tvq_mgmt_reset(struct tvq_mgmt *mgmt)
  */
 static void tvq_mgmt_remove(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 {
+	tvq_mgmt_await(mgmt, tdev);
+	if (tvq_device_is_dead(tdev)) {
+		/* It may just be asked to. */
+		flush_work(&tdev->fail_work);
+		flush_work(&tdev->quiet_work);
+	}
 	if (test_bit(TVQ_DEVICE_MUTE, &tdev->flags))
 		tvq_mgmt_fail(mgmt, "a device that has failed does not stop");
-	tvq_mgmt_await(mgmt, tdev);
 	tvq_device_remove(tdev);
 	tvq_mgmt_erase(mgmt, tdev);
 }
@@ -1326,6 +1358,8 @@ void tvq_mgmt_stop(struct tvq_mgmt *mgmt)
 	/* Waits for whoever is writing to create or destroy. */
 	if (open)
 		sysfs_remove_group(&mgmt->kobj, &tvq_mgmt_group);
+	/* One of them may have reset the function, and have ended this. */
+	tvq_mgmt_await(mgmt, NULL);
 	cancel_delayed_work_sync(&mgmt->scan_work);
 	cancel_work_sync(&mgmt->publish_work);
 	/* Not flushed: that would wait for the end of a sleep, which may wait for us. */
