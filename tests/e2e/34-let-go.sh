@@ -92,6 +92,7 @@ said()
 usable before
 
 # It needs a reset, and does not answer that: its neighbour goes on.
+dmesg -C
 io_to_disk
 host device 0 ctl fault kind=drop command=RESET
 host device 0 ctl needs-reset disk
