@@ -1307,6 +1307,13 @@ int tvq_mgmt_reset(struct tvq_mgmt *mgmt)
 	return mgmt->ops->reset(mgmt->link);
 }
 
+/* Has the device failed, or is there no going on with it? */
+static bool tvq_mgmt_is_to_stop(struct tvq_device *tdev)
+{
+	return tvq_device_is_dead(tdev) ||
+	       test_bit(TVQ_DEVICE_NEEDS_RESET, &tdev->flags);
+}
+
 /*
  * Before the driver of a device that has not stopped frees what that may still write to, the
  * function is kept from memory, since it is about to be reset anyway.
@@ -1314,8 +1321,9 @@ int tvq_mgmt_reset(struct tvq_mgmt *mgmt)
 static void tvq_mgmt_remove(struct tvq_mgmt *mgmt, struct tvq_device *tdev)
 {
 	tvq_mgmt_await(mgmt, tdev);
-	if (tvq_device_is_dead(tdev)) {
+	if (tvq_mgmt_is_to_stop(tdev)) {
 		/* It may just be asked to. */
+		flush_delayed_work(&tdev->config_work);
 		flush_work(&tdev->fail_work);
 		flush_work(&tdev->quiet_work);
 	}
@@ -1378,7 +1386,7 @@ void tvq_mgmt_stop(struct tvq_mgmt *mgmt)
 	}
 	/* Those first that have not failed: what is done for the others may fail all. */
 	xa_for_each(&mgmt->devices, id, tdev)
-		if (!tvq_device_is_dead(tdev))
+		if (!tvq_mgmt_is_to_stop(tdev))
 			tvq_mgmt_remove(mgmt, tdev);
 	xa_for_each(&mgmt->devices, id, tdev)
 		tvq_mgmt_remove(mgmt, tdev);

@@ -2132,14 +2132,25 @@ static void stop_is_stuck(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, xa_empty(&bed->mgmt->devices));
 }
 
+static void fails_or_not_desc(const bool *needs_reset, char *desc)
+{
+	strscpy(desc, *needs_reset ? "needs a reset" : "has failed", KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(fails_or_not, sleeps_or_not, fails_or_not_desc);
+
 /* The function is kept from memory before the driver of a device that did not stop frees some. */
 static void stop_of_the_mute(struct kunit *test)
 {
+	const bool *needs_reset = test->param_value;
 	struct bed *bed = test->priv;
 	struct tvq_device *tdev = device(bed, 2);
 
 	bed->one[2].mute = true;
-	tvq_device_fail(tdev);
+	if (*needs_reset)
+		tvq_device_needs_reset(tdev);
+	else
+		tvq_device_fail(tdev);
 	/* It is being asked to stop just now. */
 	tvq_mgmt_stop(bed->mgmt);
 	KUNIT_EXPECT_EQ(test, bed->cut_offs, 1);
@@ -2384,7 +2395,7 @@ static struct kunit_case power_cases[] = {
 	KUNIT_CASE_PARAM_ATTR(absent_while_frozen, sleeps_or_not_gen_params,
 			      {.speed = KUNIT_SPEED_SLOW}),
 	KUNIT_CASE_SLOW(stop_is_stuck),
-	KUNIT_CASE(stop_of_the_mute),
+	KUNIT_CASE_PARAM(stop_of_the_mute, fails_or_not_gen_params),
 	KUNIT_CASE(gone_while_destroyed),
 	KUNIT_CASE_PARAM(reset_is_denied, denials_gen_params),
 	KUNIT_CASE(gone_by_its_reset),
