@@ -1224,6 +1224,7 @@ struct tvq_device *tvq_device_alloc(struct tvq_mgmt *mgmt,
 	tdev->config_generation = info->config_generation;
 	tdev->config_told = info->config_generation;
 	tdev->config_next = jiffies;
+	tdev->alive = jiffies;
 	tdev->let_go_time = TVQ_LET_GO_TIME;
 	tdev->pristine = !info->status;
 	mutex_init(&tdev->lock);
