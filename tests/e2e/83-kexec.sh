@@ -40,7 +40,7 @@ KEXEC_FILE_LOAD, CMD_KEXEC = 320, 0x45584543
 if libc.syscall(KEXEC_FILE_LOAD, kernel, initrd, len(cmdline), cmdline, 0):
     sys.exit("kexec_file_load: " + os.strerror(ctypes.get_errno()))
 libc.reboot(CMD_KEXEC)
-' /tvq/boot/vmlinuz /tvq/out/initrd "$cmdline tvq.kexec=$(echo "$ids" | tr ' ' ,):$(cat /run/done0):$(cat /run/done1):$(sha256sum </run/idle | cut -c 1-16)"
+' /tvq/boot/vmlinuz /tvq/out/initrd "$cmdline tvq.kexec=$(echo "$ids" | tr ' ' ,):$(sleep_count 0):$(sleep_count 1):$(sha256sum </run/idle | cut -c 1-16)"
 	fail "no kexec"
 fi
 

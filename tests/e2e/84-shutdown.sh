@@ -20,7 +20,7 @@ if [ ! -e "$fn/tvq/by-name/disk" ]; then
 	ip netns exec right ping -qf 10.9.0.1 >/dev/null &
 	sleep_check "before"
 	# What is acknowledged by now is noted on the other disk.
-	printf '%-511s\n' "$(cat /run/done0) $(cat /run/done1)" |
+	printf '%-511s\n' "$(sleep_count 0) $(sleep_count 1)" |
 		dd of="$idle" bs=512 seek=2048 oflag=direct status=none
 	# A reset of the machine is otherwise the end of the guest.
 	host qmp '{"execute": "set-action", "arguments": {"reboot": "reset"}}' >/dev/null

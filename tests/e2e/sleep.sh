@@ -106,13 +106,28 @@ sleep_writers()
 	done
 }
 
+# sleep_count CPU: how many blocks this writer has seen on the disk. While it says so, which is to
+# begin its file anew, there is nothing in it for a moment.
+sleep_count()
+{
+	local n
+
+	wait_for 20 sleep_counts "$1"
+	echo "$n"
+}
+
+sleep_counts()
+{
+	read -r n <"/run/done$1"
+}
+
 # sleep_written: is all on the disk that was acknowledged, and is it going on?
 sleep_written()
 {
 	local cpu pid n
 
 	for cpu in 0 1; do
-		n=$(cat /run/done$cpu)
+		n=$(sleep_count $cpu)
 		wait_for 60 sleep_beyond $cpu "$n" || {
 			echo l >/proc/sysrq-trigger
 			echo w >/proc/sysrq-trigger
@@ -128,7 +143,7 @@ sleep_written()
 	for cpu in 0 1; do
 		dd if="$disk" bs=4k skip=$((cpu * SLEEP_BLOCKS)) count=$SLEEP_BLOCKS \
 			iflag=direct status=none |
-		awk -v cpu=$cpu -v last="$(cat /run/done$cpu)" -v blocks=$SLEEP_BLOCKS '
+		awk -v cpu=$cpu -v last="$(sleep_count $cpu)" -v blocks=$SLEEP_BLOCKS '
 			{ want = last - (last - (NR - 1)) % blocks
 			  if (last >= NR - 1 && want && $0 !~ "^" cpu " " want " *$") {
 				print "block " NR - 1 " of " cpu ": " want " expected, " $1 " " $2
