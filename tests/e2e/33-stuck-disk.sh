@@ -27,18 +27,10 @@ stick()
 		--ioengine=libaio --iodepth=16 --disk_util=0 --time_based --runtime=1000 \
 		>/run/fio.log 2>&1 &
 	io=$!
-	wait_for 20 busy
+	wait_for 20 disk_busy "$disk"
 	host device 0 ctl reset disk
-	wait_for 20 busy
+	wait_for 20 disk_busy "$disk"
 	kill -0 $io || fail "I/O has ended: $(cat /run/fio.log)"
-}
-
-busy()
-{
-	local in out
-
-	read -r in out <"/sys/block/${disk##*/}/inflight"
-	[ $((in + out)) -gt 0 ]
 }
 
 ended()

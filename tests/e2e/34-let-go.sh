@@ -20,14 +20,6 @@ done
 echo 1 >/run/one
 echo "${fn##*/}" >/run/name
 
-busy()
-{
-	local in out
-
-	read -r in out <"/sys/block/${disk##*/}/inflight"
-	[ $((in + out)) -gt 0 ]
-}
-
 io_to_disk()
 {
 	disk=$(tvq_disk "$fn" disk)
@@ -35,13 +27,13 @@ io_to_disk()
 		--ioengine=libaio --iodepth=16 --disk_util=0 --time_based --runtime=1000 \
 		>/run/fio.log 2>&1 &
 	io=$!
-	wait_for 20 busy
+	wait_for 20 disk_busy "$disk"
 }
 
 # stays WHAT: nobody has ended the I/O yet
 stays()
 {
-	busy || fail "$1: nothing is in flight"
+	disk_busy "$disk" || fail "$1: nothing is in flight"
 	kill -0 $io || fail "$1: I/O has ended: $(cat /run/fio.log)"
 }
 
@@ -111,7 +103,7 @@ usable mute
 # It has forgotten all, and does answer.
 io_to_disk
 host device 0 ctl reset disk
-wait_for 20 busy
+wait_for 20 disk_busy "$disk"
 stays forgetful
 unbind 80
 ended forgetful
@@ -123,7 +115,7 @@ dmesg -C
 io_to_disk
 host device 0 ctl fault kind=drop command=RESET
 host device 0 ctl reset disk
-wait_for 20 busy
+wait_for 20 disk_busy "$disk"
 stays "forgetful and mute"
 bounded 150 cp /run/one "$fn/tvq/reset"
 ended "forgetful and mute"

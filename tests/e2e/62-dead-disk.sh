@@ -29,15 +29,7 @@ io_to()
 		--ioengine=libaio --iodepth=32 --numjobs=2 --time_based --runtime=1000 \
 		--disk_util=0 --group_reporting >"/run/fio.$1" 2>&1 &
 	ios+=($!)
-	wait_for 20 busy "${2##*/}"
-}
-
-busy()
-{
-	local in out
-
-	read -r in out <"/sys/block/$1/inflight"
-	[ $((in + out)) -gt 0 ]
+	wait_for 20 disk_busy "$2"
 }
 
 # ended NAME PID: its I/O ends, with an error, without anybody's help

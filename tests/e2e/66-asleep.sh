@@ -39,14 +39,6 @@ begin()
 	wait_for 20 test -s /run/written
 }
 
-busy()
-{
-	local in out
-
-	read -r in out <"/sys/block/${disk##*/}/inflight"
-	[ $((in + out)) -gt 0 ]
-}
-
 # The device has forgotten what it was given, and then it is given what was cached: nobody waits
 # for that but the disk's driver, when it is to freeze.
 begin_forgotten()
@@ -56,7 +48,7 @@ begin_forgotten()
 	exec 9<"$disk"
 	host device 0 ctl reset disk
 	dd if=/dev/zero of="$disk" bs=4k count=64 conv=notrunc,nocreat status=none
-	wait_for 20 busy
+	wait_for 20 disk_busy "$disk"
 	sleep 0 &
 	pid=$!
 }

@@ -226,6 +226,15 @@ tvq_destroy()
 	sysfs_write "$1/tvq/destroy" "$2"
 }
 
+# disk_busy DISK: are requests in flight?
+disk_busy()
+{
+	local in out
+
+	read -r in out <"/sys/block/${1##*/}/inflight"
+	[ $((in + out)) -gt 0 ]
+}
+
 # tvq_device FUNCTION NAME: sysfs directory of the managed device.
 tvq_device()
 {
